@@ -1,0 +1,75 @@
+"""Every error that a user can cause or mend.
+
+BreastsegError                exit code 2
+|-- InputError                a file, folder, array or option the user gave is wrong
+|   |-- ImageFileError        an image file cannot be read as an image
+|   |-- LayoutError           a folder is no data set that breastseg knows, or a broken one
+|   |-- ReferenceMaskError    a reader's mask is missing, grey or of another kind
+|   |-- GeometryError         shapes or spacings disagree
+|   |-- RecipeError           a recipe field is unknown or out of range
+|   |-- SplitError            a patient or group would be on both sides, or a part is empty
+|   |-- WeightsError          weights do not fit the network, or their file is damaged
+|   `-- RunFolderError        a run folder is incomplete, in use or of another version
+|-- OutputError               a result cannot be written (disk full, no permission)
+|-- MissingExtraError         an optional dependency is not installed
+`-- HealthError               exit code 3: training was stopped because it had gone wrong
+
+Messages say where, what was expected, what was found, and how to mend it. The command
+line prints them without a traceback.
+"""
+
+
+class BreastsegError(Exception):
+    """Base class of all errors that a user can cause or mend."""
+
+    exit_code = 2
+
+
+class InputError(BreastsegError, ValueError):
+    """What the caller gave is wrong."""
+
+
+class ImageFileError(InputError):
+    """An image file is missing, truncated, or not an image."""
+
+
+class LayoutError(InputError):
+    """A folder has no known data set layout, or breaks the layout that it has."""
+
+
+class ReferenceMaskError(InputError):
+    """A reference mask is missing or is not a mask."""
+
+
+class GeometryError(InputError):
+    """Image and mask do not describe the same pixels."""
+
+
+class RecipeError(InputError):
+    """A recipe has an unknown field or a value out of range."""
+
+
+class SplitError(InputError):
+    """A split would leak or leave a part empty."""
+
+
+class WeightsError(InputError):
+    """Weights do not fit the network or their file is damaged."""
+
+
+class RunFolderError(InputError):
+    """A run folder is incomplete, in use, or written by another version."""
+
+
+class OutputError(BreastsegError, OSError):
+    """A result could not be written; what was there before is untouched."""
+
+
+class MissingExtraError(BreastsegError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class HealthError(BreastsegError):
+    """Training was stopped because it could not lead to a usable network."""
+
+    exit_code = 3

@@ -1,0 +1,54 @@
+"""The nouns of the field as immutable values. Arrays are (slice, row, column)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32
+
+from breastseg.core.errors import GeometryError
+
+Pixels = Float32[np.ndarray, "slices rows columns"]
+LabelMap = Int32[np.ndarray, "slices rows columns"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One scalar image.
+
+    pixels: intensities, axes (slice, row, column); a 2D image has one slice. The unit is
+        arbitrary for ultrasound.
+    affine: voxel index (slice, row, column) to patient LPS position in mm; None where the
+        file says nothing about millimetres. It is never guessed.
+    """
+
+    pixels: Pixels
+    affine: Float64[np.ndarray, "4 4"] | None = None
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float] | None:
+        """Distance between voxel centres along (slice, row, column) in mm, if known."""
+        if self.affine is None:
+            return None
+        along_slice, along_row, along_column = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(along_slice), float(along_row), float(along_column)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One image to segment, with what a reader has drawn on it, if anything.
+
+    reference: label map of the image's shape: 0 is background, each lesion has a label of
+        its own; all zeros says that a reader found no lesion. None says that nobody looked.
+    """
+
+    case_id: str
+    image: Image
+    reference: LabelMap | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference is not None and self.reference.shape != self.image.pixels.shape:
+            raise GeometryError(
+                f"case '{self.case_id}': the reference mask must have the image's shape "
+                f"{self.image.pixels.shape[1:]} (rows, columns), got {self.reference.shape[1:]}. "
+                "Export the mask again on the grid of its image."
+            )

@@ -1,0 +1,322 @@
+"""Everything that decides a training run, as one typed and frozen value.
+
+A default never changes once released: the fingerprint hashes only what differs from the
+defaults, so that a new field does not rename old runs.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from breastseg.core.errors import RecipeError
+
+SCHEMA_VERSION = 1
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UNetSpec(_Part):
+    """A U-Net without a framework: what PyTorch, TensorFlow and ONNX build alike.
+
+    Level 0 has the resolution of the image; each further level halves it by 2x2 max pooling.
+    The last level is the latent space. Source: Ronneberger et al. 2015, with `same` padding.
+
+    channels: feature maps of each level.
+    convolutions: 3x3 convolutions in each block, one number for all levels or one per level.
+    norm: after each convolution and before its ReLU.
+    channels_per_group: for group normalisation.
+    dropout: rate per level, applied behind the pooling that leaves the level and to the
+        concatenation that enters it again. Empty for none; the latent level takes none.
+    upsampling: 2x2 transposed convolution, or bilinear interpolation and a 3x3 convolution.
+    """
+
+    input_channels: Count = 1
+    channels: Annotated[tuple[Count, ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
+    convolutions: Count | tuple[Count, ...] = 2
+    norm: Literal["none", "group", "batch"] = "none"
+    channels_per_group: Count = 8
+    dropout: tuple[Fraction, ...] = ()
+    upsampling: Literal["transposed", "interpolation"] = "transposed"
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> Self:
+        levels = len(self.channels)
+        if isinstance(self.convolutions, tuple) and len(self.convolutions) != levels:
+            raise ValueError(f"convolutions needs {levels} numbers, one per level of channels")
+        if self.dropout and len(self.dropout) != levels - 1:
+            raise ValueError(f"dropout needs {levels - 1} rates, one per level above the latent")
+        if self.norm == "group" and any(c % self.channels_per_group for c in self.channels):
+            raise ValueError(
+                f"every entry of channels must be a multiple of channels_per_group "
+                f"({self.channels_per_group})"
+            )
+        return self
+
+    @property
+    def stride(self) -> int:
+        """The network halves its input this many times over; sizes are padded to it."""
+        return int(2 ** (len(self.channels) - 1))
+
+    def convolutions_at(self, level: int) -> int:
+        """Return the number of 3x3 convolutions in a block of that level."""
+        per_level = self.convolutions
+        return per_level if isinstance(per_level, int) else per_level[level]
+
+    def dropout_at(self, level: int) -> float:
+        """Return the dropout rate of that level."""
+        return self.dropout[level] if self.dropout else 0.0
+
+
+NETWORKS: Mapping[str, UNetSpec] = {
+    "unet-256": UNetSpec(dropout=(0.25, 0.5, 0.5, 0.5)),
+    "unet-1024": UNetSpec(channels=(32, 64, 128, 256, 512, 1024)),
+    "unet-deep": UNetSpec(
+        channels=(16, 32, 64, 128, 256, 256), convolutions=(1, 2, 2, 2, 2, 2), norm="group"
+    ),
+}
+
+
+def _network_by_name(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in NETWORKS:
+        raise ValueError(f"no network is called '{value}'; there are {', '.join(NETWORKS)}")
+    return NETWORKS[value]
+
+
+class LossTerm(_Part):
+    """One loss and its weight in the sum that is minimised."""
+
+    name: Literal["bce", "dice", "bce-dice"]
+    weight: Positive = 1.0
+
+
+def _loss_from_text(value: Any) -> Any:
+    """Read 'bce:1,dice:0.5' as weighted terms."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.partition(":") for part in value.split(",")]
+    return [{"name": name.strip(), "weight": weight or 1.0} for name, _, weight in parts]
+
+
+class Preprocessing(_Part):
+    """How a 2D image becomes the network's input; the same in training and prediction.
+
+    size: pixels of the square that the longer side is scaled to; the rest is padding.
+    """
+
+    size: Annotated[int, Field(ge=32, le=4096)] = 256
+
+
+class Split(_Part):
+    """Shares of the groups (patients, else near duplicates); what is left is training.
+
+    test_fold: take the data set's own published fold as the test part instead.
+    """
+
+    validation: Fraction = 0.1
+    calibration: Fraction = 0.1
+    test: Fraction = 0.2
+    test_fold: int | None = None
+    include_normals: bool = True
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Self:
+        if self.validation + self.calibration + self.test >= 1:
+            raise ValueError("validation + calibration + test must leave something for training")
+        if not self.validation:
+            raise ValueError("validation must be above 0: the best epoch is chosen there")
+        return self
+
+
+class Augmentation(_Part):
+    """Random changes of each training image; 0 switches one off.
+
+    flip: probability of a mirror image. rotation_degrees, scale, shift: largest change.
+    brightness, contrast, gamma, noise: largest change, in standard deviations or as a ratio.
+    """
+
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    rotation_degrees: NonNegative = 0.0
+    scale: Fraction = 0.0
+    shift: Fraction = 0.0
+    brightness: NonNegative = 0.0
+    contrast: Fraction = 0.0
+    gamma: Fraction = 0.0
+    noise: NonNegative = 0.0
+
+
+class Schedule(_Part):
+    """How the learning rate changes from epoch to epoch.
+
+    plateau: multiply by `factor` when the validation Dice has not risen by more than
+        `threshold` for `patience` epochs. cosine: warm-up, then half a cosine to `minimum`.
+    """
+
+    name: Literal["constant", "plateau", "cosine"] = "plateau"
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: Count = 5
+    threshold: NonNegative = 1e-4
+    minimum: NonNegative = 1e-6
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+
+
+class Optimisation(_Part):
+    """The optimiser with all of its constants: the frameworks' defaults differ."""
+
+    optimiser: Literal["adam", "adamw"] = "adamw"
+    learning_rate: Positive = 1e-3
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    epsilon: Positive = 1e-8
+    weight_decay: NonNegative = 0.01
+    batch_size: Count = 16
+    epochs: Count = 50
+    schedule: Schedule = Schedule()
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _adam_has_no_decay(self) -> Self:
+        if self.optimiser == "adam" and self.weight_decay:
+            raise ValueError("adam takes no weight_decay here: set it to 0, or use adamw")
+        return self
+
+
+class Recipe(_Part):
+    """Saved as recipe.json beside the weights that it made."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")] = "custom"
+    seed: Annotated[int, Field(ge=0)] = 0
+    split: Split = Split()
+    preprocessing: Preprocessing = Preprocessing()
+    augmentation: Augmentation = Augmentation()
+    network: Annotated[UNetSpec, BeforeValidator(_network_by_name)] = UNetSpec()
+    loss: Annotated[tuple[LossTerm, ...], Field(min_length=1), BeforeValidator(_loss_from_text)] = (
+        LossTerm(name="bce-dice"),
+    )
+    optimisation: Optimisation = Optimisation()
+
+    def fingerprint(self) -> str:
+        """Return 12 hex digits that differ whenever the training would differ."""
+        told = self.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+    def with_settings(self, settings: Iterable[str]) -> "Recipe":
+        """Return a copy changed by settings such as `optimisation.epochs=5`.
+
+        Raises:
+            RecipeError: a setting is not KEY=VALUE, its key is unknown or its value is wrong.
+        """
+        document = self.model_dump(mode="json")
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            if not equals:
+                raise RecipeError(
+                    f"--set {setting}: expected KEY=VALUE, such as optimisation.epochs=5."
+                )
+            _set_field(document, key.strip().split("."), _value(text), setting)
+        return parse_recipe(document, source="--set")
+
+    def to_json(self) -> str:
+        """Return the recipe as an indented JSON document."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _set_field(document: dict[str, Any], path: list[str], value: Any, setting: str) -> None:
+    for name in path[:-1]:
+        document = document[name] if isinstance(document.get(name), dict) else {}
+    if path[-1] not in document:
+        raise RecipeError(
+            f"--set {setting}: no recipe field is called '{'.'.join(path)}'."
+            f"{_suggestion(path[-1], document)}"
+        )
+    document[path[-1]] = value
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f" Did you mean '{near[0]}'?"
+    return f" There are: {', '.join(known)}." if known else ""
+
+
+def parse_recipe(document: Any, *, source: str) -> Recipe:
+    """Check a JSON document as a recipe.
+
+    Args:
+        document: what json.loads returned.
+        source: where it came from, for messages.
+
+    Raises:
+        RecipeError: naming each field that is unknown or wrong, and what was expected.
+    """
+    version = document.get("schema_version", SCHEMA_VERSION) if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecipeError(
+            f"{source}: expected a recipe of schema version {SCHEMA_VERSION}, got {version!r}. "
+            "Use the breastseg version that wrote it, or write the recipe anew "
+            "(`breastseg recipes show NAME`)."
+        )
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        problems = "; ".join(_problem(each) for each in error.errors())
+        raise RecipeError(f"{source}: {problems}.") from None
+
+
+def _problem(error: Any) -> str:
+    path = [str(part) for part in error["loc"] if not str(part).startswith("function-")]
+    field = ".".join(path) or "the recipe"
+    if error["type"] == "extra_forbidden":
+        return f"'{field}' is no recipe field.{_suggestion(path[-1], _fields(path[:-1]))}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{field}: {message}, got {_short(error['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _fields(path: list[str]) -> Iterable[str]:
+    model: Any = Recipe
+    for name in path:
+        field = model.model_fields.get(name) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else None
+    return model.model_fields if hasattr(model, "model_fields") else ()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        RecipeError: the file is missing, no JSON, or no recipe.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: the recipe cannot be read ({error}).") from None
+    except json.JSONDecodeError as error:
+        raise RecipeError(f"{path}: expected a JSON recipe, but {error}.") from None
+    return parse_recipe(document, source=str(path))

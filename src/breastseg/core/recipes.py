@@ -1,0 +1,111 @@
+"""The recipes that ship with breastseg, each a function that returns a Recipe."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from breastseg.core.errors import RecipeError
+from breastseg.core.recipe import (
+    NETWORKS,
+    Augmentation,
+    LossTerm,
+    Optimisation,
+    Preprocessing,
+    Recipe,
+    Schedule,
+    Split,
+    UNetSpec,
+    read_recipe,
+)
+
+
+def seed_latent256() -> Recipe:
+    """The seed's Keras network (latent space 256) as described, its mistakes mended."""
+    return Recipe(
+        name="seed-latent256",
+        split=Split(include_normals=False),
+        preprocessing=Preprocessing(size=128),
+        network=NETWORKS["unet-256"],
+        loss=(LossTerm(name="bce-dice"),),
+        optimisation=Optimisation(
+            optimiser="adam",
+            weight_decay=0.0,
+            batch_size=32,
+            epochs=10,
+            schedule=Schedule(name="plateau"),
+        ),
+    )
+
+
+def seed_latent1024() -> Recipe:
+    """The seed's PyTorch network (down to 1024 channels) as described, its mistakes mended."""
+    return Recipe(
+        name="seed-latent1024",
+        split=Split(include_normals=False),
+        preprocessing=Preprocessing(size=128),
+        network=NETWORKS["unet-1024"],
+        loss=(LossTerm(name="bce-dice"),),
+        optimisation=Optimisation(learning_rate=3e-4, epochs=30, schedule=Schedule(name="plateau")),
+    )
+
+
+def ultrasound_scratch() -> Recipe:
+    """Breast ultrasound from random weights: half an hour on two cores."""
+    return Recipe(
+        name="ultrasound-scratch",
+        preprocessing=Preprocessing(size=192),
+        augmentation=Augmentation(
+            flip=0.5,
+            rotation_degrees=15,
+            scale=0.25,
+            shift=0.1,
+            brightness=0.3,
+            contrast=0.3,
+            gamma=0.3,
+            noise=0.1,
+        ),
+        network=NETWORKS["unet-deep"],
+        optimisation=Optimisation(
+            batch_size=8, epochs=60, schedule=Schedule(name="cosine", warmup_epochs=2)
+        ),
+    )
+
+
+def smoke() -> Recipe:
+    """A small network on small images: a minute on two cores, for demonstrations and tests."""
+    return Recipe(
+        name="smoke",
+        preprocessing=Preprocessing(size=64),
+        augmentation=Augmentation(flip=0.5, scale=0.1, shift=0.1, brightness=0.2, contrast=0.2),
+        network=UNetSpec(channels=(8, 16, 32, 64), norm="group"),
+        optimisation=Optimisation(
+            learning_rate=3e-3,
+            batch_size=8,
+            epochs=15,
+            schedule=Schedule(name="cosine", warmup_epochs=1),
+        ),
+    )
+
+
+RECIPES: Mapping[str, Callable[[], Recipe]] = {
+    "ultrasound-scratch": ultrasound_scratch,
+    "seed-latent256": seed_latent256,
+    "seed-latent1024": seed_latent1024,
+    "smoke": smoke,
+}
+
+
+def resolve_recipe(name_or_path: str) -> Recipe:
+    """Return the shipped recipe of that name, or read a recipe file. A path beats a name.
+
+    Raises:
+        RecipeError: neither a file nor a shipped recipe, or the file is no recipe.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return read_recipe(path)
+    if name_or_path not in RECIPES:
+        raise RecipeError(
+            f"'{name_or_path}' is neither a recipe file nor a shipped recipe. "
+            f"Shipped are: {', '.join(RECIPES)} (`breastseg recipes list`)."
+        )
+    return RECIPES[name_or_path]()

@@ -1,0 +1,125 @@
+"""Reading and writing 2D pictures: PNG, JPEG, TIFF, BMP; grey, colour, palette; 8 and 16 bit."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from breastseg.core.errors import ImageFileError, ReferenceMaskError
+from breastseg.core.image import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+Luminance = Float32[np.ndarray, "rows columns"]
+Mask = Bool[np.ndarray, "rows columns"]
+
+# Rec. ITU-R BT.601-7, section 2.5.1, as in Pillow's own conversion to grey.
+_RED_GREEN_BLUE = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def is_raster(path: Path) -> bool:
+    """Whether the name is that of a picture that can be read here; hidden files are not."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def read_luminance(path: Path) -> Luminance:
+    """Read a picture as grey values in the unit of the file (8 bit: 0 to 255).
+
+    Colour becomes luminance; transparency is laid over black; the orientation tag of a
+    photograph is obeyed. 16-bit and float values are kept as they are.
+
+    Raises:
+        ImageFileError: missing, truncated, no picture, several pages, or not finite.
+    """
+    try:
+        with Pillow.open(path) as file:
+            if getattr(file, "n_frames", 1) > 1:
+                raise ImageFileError(
+                    f"{path}: expected one picture, found {getattr(file, 'n_frames', 0)} pages. "
+                    "Save each page as a file of its own."
+                )
+            grey = _to_grey(ImageOps.exif_transpose(file))
+    except ImageFileError:
+        raise
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise ImageFileError(_unreadable(path, error)) from None
+    if not np.isfinite(grey).all():
+        raise ImageFileError(f"{path}: grey values must be finite, found NaN or infinity.")
+    return grey
+
+
+def _to_grey(picture: Pillow.Image) -> Luminance:
+    if picture.mode in ("1", "L", "I", "F") or picture.mode.startswith("I;16"):
+        return np.asarray(picture.convert("L") if picture.mode == "1" else picture, np.float32)
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        coloured = np.asarray(picture.convert("RGBA"), np.float32)
+        return (coloured[..., :3] @ _RED_GREEN_BLUE) * (coloured[..., 3] / 255)
+    return np.rint(np.asarray(picture.convert("RGB"), np.float32) @ _RED_GREEN_BLUE)
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if not path.is_file():
+        return f"{path}: expected a picture, but there is no such file."
+    with path.open("rb") as file:
+        start = file.read(64)
+    if not start:
+        return f"{path}: expected a picture, but the file is empty. Copy it again."
+    if isinstance(error, Pillow.UnidentifiedImageError):
+        kind = "text" if start.isascii() and b"\0" not in start else "something else"
+        return (
+            f"{path}: expected a picture ({', '.join(SUFFIXES)}), but the file holds {kind}. "
+            "Replace or remove it."
+        )
+    return f"{path}: the picture is truncated or damaged ({error}). Copy it again."
+
+
+def read_image(path: Path) -> Image:
+    """Read a picture as an image of one slice, without a spacing: such files have none.
+
+    Raises:
+        ImageFileError: see read_luminance.
+    """
+    return Image(pixels=read_luminance(path)[None])
+
+
+def read_mask(path: Path, *, lesion_values: tuple[int, ...] | None = None) -> Mask:
+    """Read a reference mask; True inside a lesion.
+
+    Args:
+        lesion_values: the values that mean lesion, where the data set says so; every other
+            value but 0 is then refused. None: 0 is background and one other value lesion.
+
+    Raises:
+        ImageFileError: see read_luminance.
+        ReferenceMaskError: the values are not those of a mask.
+    """
+    grey = read_luminance(path)
+    values = np.unique(grey)
+    found = ", ".join(f"{value:g}" for value in values[:5]) + (", ..." if values.size > 5 else "")
+    if lesion_values is not None:
+        if not set(values.tolist()) <= {0, *lesion_values}:
+            raise ReferenceMaskError(
+                f"{path}: the mask may hold 0 and {lesion_values} (dataset.json), found {found}."
+            )
+        return grey > 0
+    if values.size > 2:
+        raise ReferenceMaskError(
+            f"{path}: a mask has two values (0 and, say, 255), found {values.size}: {found}. "
+            "Cut it at a threshold and save it as PNG; JPEG makes such grey edges."
+        )
+    if values[0] != 0:
+        raise ReferenceMaskError(
+            f"{path}: a mask has background of value 0, found only {found}. "
+            "Save it with 0 outside the lesions."
+        )
+    return grey > 0
+
+
+def encode_png(pixels: UInt8[np.ndarray, "rows columns *channels"]) -> bytes:
+    """Return a PNG file of grey (rows, columns) or colour (rows, columns, 3) pixels."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,159 @@
+"""From a UNetSpec to the names, shapes and first values of its weights. No framework.
+
+Canonical names are what the files hold and what every backend maps to its own:
+
+    encoder.{level}.block.{i}.convolution.{weight,bias}
+    encoder.{level}.block.{i}.norm.{weight,bias}        with normalisation
+    encoder.{level}.block.{i}.norm.{mean,variance}      with batch normalisation; not trained
+    decoder.{level}.up.{weight,bias}
+    decoder.{level}.block.{i}....                       as in the encoder
+    head.{weight,bias}
+
+All kernels, transposed ones too, are (out, in, row, column).
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32
+
+from breastseg.core.errors import WeightsError
+from breastseg.core.recipe import UNetSpec
+
+NORM_EPSILON = 1e-5
+BATCH_NORM_MOMENTUM = 0.1
+"""Weight of the newest batch in the running statistics (Keras calls 0.9 the same)."""
+
+Role = Literal["kernel", "bias", "scale", "mean", "variance"]
+Array = Float32[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One named array of a network.
+
+    gain: variance of a kernel's first values times its fan-in: 2 before a ReLU (He et al.
+        2015, eq. 10), else 1.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    gain: float = 1.0
+
+    @property
+    def trained(self) -> bool:
+        """Whether the optimiser changes it; running statistics are updated otherwise."""
+        return self.role not in ("mean", "variance")
+
+    @property
+    def decayed(self) -> bool:
+        """Whether weight decay applies: to kernels only, not to biases and scales."""
+        return self.role == "kernel"
+
+
+def _block(spec: UNetSpec, prefix: str, inputs: int, level: int) -> Iterator[Weight]:
+    outputs = spec.channels[level]
+    for i in range(spec.convolutions_at(level)):
+        name = f"{prefix}.block.{i}"
+        yield Weight(f"{name}.convolution.weight", (outputs, inputs, 3, 3), "kernel", gain=2.0)
+        yield Weight(f"{name}.convolution.bias", (outputs,), "bias")
+        if spec.norm != "none":
+            yield Weight(f"{name}.norm.weight", (outputs,), "scale")
+            yield Weight(f"{name}.norm.bias", (outputs,), "bias")
+        if spec.norm == "batch":
+            yield Weight(f"{name}.norm.mean", (outputs,), "mean")
+            yield Weight(f"{name}.norm.variance", (outputs,), "variance")
+        inputs = outputs
+
+
+def weight_table(spec: UNetSpec) -> tuple[Weight, ...]:
+    """Return every weight of the network, in the order of the computation.
+
+    >>> table = weight_table(UNetSpec(channels=(4, 8), convolutions=1))
+    >>> [weight.name for weight in table if weight.role == "kernel"][:2]
+    ['encoder.0.block.0.convolution.weight', 'encoder.1.block.0.convolution.weight']
+    >>> table[-2]
+    Weight(name='head.weight', shape=(1, 4, 1, 1), role='kernel', gain=1.0)
+    """
+    table: list[Weight] = []
+    inputs = spec.input_channels
+    for level, outputs in enumerate(spec.channels):
+        table += _block(spec, f"encoder.{level}", inputs, level)
+        inputs = outputs
+    kernel = 2 if spec.upsampling == "transposed" else 3
+    for level in reversed(range(len(spec.channels) - 1)):
+        deeper, outputs = spec.channels[level + 1], spec.channels[level]
+        up = f"decoder.{level}.up"
+        table.append(Weight(f"{up}.weight", (outputs, deeper, kernel, kernel), "kernel"))
+        table.append(Weight(f"{up}.bias", (outputs,), "bias"))
+        table += _block(spec, f"decoder.{level}", 2 * outputs, level)
+    table.append(Weight("head.weight", (1, spec.channels[0], 1, 1), "kernel"))
+    table.append(Weight("head.bias", (1,), "bias"))
+    return tuple(table)
+
+
+def num_parameters(spec: UNetSpec) -> int:
+    """Return how many numbers the optimiser trains."""
+    return sum(int(np.prod(weight.shape)) for weight in weight_table(spec) if weight.trained)
+
+
+def initial_weights(spec: UNetSpec, seed: int) -> dict[str, Array]:
+    """Draw the first weights: normal kernels, zero biases, unit scales.
+
+    Each array has a random stream of its own, keyed by seed and name, and all backends
+    start from these same values. The fan-in of a 2x2 transposed kernel with stride 2 is its
+    input channels, since each output pixel sees one tap.
+    """
+    return {weight.name: _first_values(weight, seed) for weight in weight_table(spec)}
+
+
+def _first_values(weight: Weight, seed: int) -> Array:
+    if weight.role in ("scale", "variance"):
+        return np.ones(weight.shape, np.float32)
+    if weight.role != "kernel":
+        return np.zeros(weight.shape, np.float32)
+    fan_in = int(np.prod(weight.shape[1:]))
+    if ".up." in weight.name and weight.shape[2] == 2:
+        fan_in = weight.shape[1]
+    stream = np.random.default_rng([seed, zlib.crc32(weight.name.encode())])
+    return stream.normal(0.0, np.sqrt(weight.gain / fan_in), weight.shape).astype(np.float32)
+
+
+def check_weights(spec: UNetSpec, weights: Mapping[str, Array], *, source: str) -> None:
+    """Refuse weights that are not this network's.
+
+    Args:
+        source: where the weights came from, for the message.
+
+    Raises:
+        WeightsError: a name is missing or unknown, a shape differs, or a value is not finite.
+    """
+    expected = {weight.name: weight.shape for weight in weight_table(spec)}
+    found = {name: tuple(array.shape) for name, array in weights.items()}
+    if expected != found:
+        raise WeightsError(
+            f"{source}: the weights do not fit the network with channels {spec.channels}: "
+            f"{_first_difference(expected, found)}. Use the recipe.json that was saved beside them."
+        )
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise WeightsError(
+                f"{source}: '{name}' must hold finite numbers, found NaN or infinity. "
+                "Train again, or use the last good checkpoint."
+            )
+
+
+def _first_difference(
+    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> str:
+    for name, shape in expected.items():
+        if name not in found:
+            return f"'{name}' is missing"
+        if found[name] != shape:
+            return f"'{name}' must have the shape {shape}, got {found[name]}"
+    extra = next(name for name in found if name not in expected)
+    return f"'{extra}' is not one of its weights"
