@@ -197,7 +197,7 @@ class Optimisation(_Part):
 class Recipe(_Part):
     """Saved as recipe.json beside the weights that it made."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")] = "custom"
     seed: Annotated[int, Field(ge=0)] = 0
     split: Split = Split()

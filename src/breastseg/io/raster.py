@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image as Pillow
-from PIL import ImageOps
+from PIL import ImageOps, UnidentifiedImageError
 
 from breastseg.core.errors import ImageFileError, ReferenceMaskError
 from breastseg.core.image import Image
@@ -56,8 +56,13 @@ def _to_grey(picture: Pillow.Image) -> Luminance:
         return np.asarray(picture.convert("L") if picture.mode == "1" else picture, np.float32)
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         coloured = np.asarray(picture.convert("RGBA"), np.float32)
-        return (coloured[..., :3] @ _RED_GREEN_BLUE) * (coloured[..., 3] / 255)
-    return np.rint(np.asarray(picture.convert("RGB"), np.float32) @ _RED_GREEN_BLUE)
+        over_black = coloured[..., :3] * (coloured[..., 3:] / 255)
+        return _luminance(over_black)
+    return _luminance(np.asarray(picture.convert("RGB"), np.float32))
+
+
+def _luminance(colours: Float32[np.ndarray, "rows columns 3"]) -> Luminance:
+    return np.rint(colours @ _RED_GREEN_BLUE).astype(np.float32)
 
 
 def _unreadable(path: Path, error: Exception) -> str:
@@ -67,7 +72,7 @@ def _unreadable(path: Path, error: Exception) -> str:
         start = file.read(64)
     if not start:
         return f"{path}: expected a picture, but the file is empty. Copy it again."
-    if isinstance(error, Pillow.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         kind = "text" if start.isascii() and b"\0" not in start else "something else"
         return (
             f"{path}: expected a picture ({', '.join(SUFFIXES)}), but the file holds {kind}. "

@@ -1,0 +1,88 @@
+"""From cases on disk to batches of network inputs and targets."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from breastseg.core.image import Case
+from breastseg.core.recipe import Augmentation, Preprocessing
+from breastseg.pipeline.augment import augment
+from breastseg.pipeline.preprocess import prepare_image
+
+Images = Float32[np.ndarray, "batch channel rows columns"]
+Targets = Float32[np.ndarray, "batch 1 rows columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one training step sees: standardised images and their targets of 0 and 1."""
+
+    images: Images
+    targets: Targets
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCase:
+    """A case as the network sees it, small enough to keep all of them in memory."""
+
+    image: Float32[np.ndarray, "size size"]
+    target: Bool[np.ndarray, "size size"]
+
+
+def prepare_case(case: Case, preprocessing: Preprocessing) -> PreparedCase:
+    """Preprocess a case that has a reference; all of its lesions make one target."""
+    image, letterbox = prepare_image(case.image, preprocessing)
+    assert case.reference is not None
+    target = letterbox.apply_mask(case.reference[0] > 0)
+    return PreparedCase(image[0], target.astype(bool))
+
+
+def epoch_batches(
+    cases: Sequence[PreparedCase],
+    augmentation: Augmentation,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+) -> Iterator[Batch]:
+    """Yield the shuffled, augmented batches of one epoch, each prepared while the one before
+    is being trained on.
+
+    Order and changes depend on seed and epoch alone. All batches have the same size: the
+    last cases of the shuffled order wait for another epoch, unless all fit in one batch.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(cases))
+    batch_size = min(batch_size, len(cases))
+    starts = range(0, len(cases) - batch_size + 1, batch_size)
+
+    def make(start: int) -> Batch:
+        pairs = [
+            _augmented(cases[index], augmentation, np.random.default_rng([seed, epoch, index]))
+            for index in order[start : start + batch_size].tolist()
+        ]
+        images, targets = (np.stack(arrays)[:, None] for arrays in zip(*pairs, strict=True))
+        return Batch(images, targets)
+
+    yield from _ahead(make, starts)
+
+
+def _augmented(
+    case: PreparedCase, augmentation: Augmentation, stream: np.random.Generator
+) -> tuple[Float32[np.ndarray, "size size"], Float32[np.ndarray, "size size"]]:
+    target = case.target.astype(np.float32)
+    if augmentation == Augmentation():
+        return case.image, target
+    return augment(case.image, target, augmentation, stream)
+
+
+def _ahead(make: Callable[[int], Batch], starts: Sequence[int]) -> Iterator[Batch]:
+    """Make each batch in a thread while the caller works on the one before."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = pool.submit(make, starts[0])
+        for start in starts[1:]:
+            ready, waiting = waiting.result(), pool.submit(make, start)
+            yield ready
+        yield waiting.result()

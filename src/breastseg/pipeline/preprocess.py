@@ -1,0 +1,112 @@
+"""From an image to the network's input and back; the same code in training and prediction."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from breastseg.core.image import Image
+from breastseg.core.recipe import Preprocessing
+
+Plane = Float32[np.ndarray, "rows columns"]
+Square = Float32[np.ndarray, "size size"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letterbox:
+    """Scaling of the longer side to a square's size, centred, and back.
+
+    rows, columns: the original grid. scaled_rows, scaled_columns: what they become inside
+    the square; top, left: where that begins.
+    """
+
+    size: int
+    rows: int
+    columns: int
+    scaled_rows: int
+    scaled_columns: int
+    top: int
+    left: int
+
+    @classmethod
+    def fit(cls, shape: tuple[int, ...], size: int) -> "Letterbox":
+        """Place an image of that shape (rows, columns) in a square of `size` pixels.
+
+        >>> Letterbox.fit((100, 200), 64).scaled_rows
+        32
+        """
+        rows, columns = shape
+        ratio = size / max(rows, columns)
+        scaled_rows = max(1, round(rows * ratio))
+        scaled_columns = max(1, round(columns * ratio))
+        return cls(
+            size=size,
+            rows=rows,
+            columns=columns,
+            scaled_rows=scaled_rows,
+            scaled_columns=scaled_columns,
+            top=(size - scaled_rows) // 2,
+            left=(size - scaled_columns) // 2,
+        )
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Rows and columns of the square that hold the image."""
+        return (
+            slice(self.top, self.top + self.scaled_rows),
+            slice(self.left, self.left + self.scaled_columns),
+        )
+
+    def apply(self, pixels: Plane) -> Square:
+        """Scale a picture into the square; 0 around it. Area averaging when it shrinks."""
+        square = np.zeros((self.size, self.size), np.float32)
+        square[self.inside] = self._resize(pixels, self.scaled_rows, self.scaled_columns)
+        return square
+
+    def apply_mask(self, mask: Bool[np.ndarray, "rows columns"]) -> Square:
+        """Scale a mask into the square: 1 where at least half of a pixel is inside it."""
+        return (self.apply(mask.astype(np.float32)) >= 0.5).astype(np.float32)
+
+    def invert(self, values: Square) -> Plane:
+        """Bring probabilities back to the original grid, bilinearly."""
+        return self._resize(np.ascontiguousarray(values[self.inside]), self.rows, self.columns)
+
+    @staticmethod
+    def _resize(pixels: Plane, rows: int, columns: int) -> Plane:
+        shrinks = rows < pixels.shape[0] or columns < pixels.shape[1]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=how), np.float32)
+
+
+def standardise(pixels: Plane) -> Plane:
+    """Shift and scale grey values to mean 0 and standard deviation 1; a constant becomes 0.
+
+    The unit of the file (8 or 16 bit) thus makes no difference.
+    """
+    wide = pixels.astype(np.float64)
+    deviation = wide.std()
+    if deviation < 1e-6 * max(1.0, float(np.abs(wide).max())):
+        return np.zeros(pixels.shape, np.float32)
+    return ((wide - wide.mean()) / deviation).astype(np.float32)
+
+
+def prepare_image(
+    image: Image, preprocessing: Preprocessing
+) -> tuple[Float32[np.ndarray, "1 size size"], Letterbox]:
+    """Return the network's input for a 2D image and the way back to its grid.
+
+    The image is standardised first; the padding around it is 0, its mean.
+    """
+    plane = image.pixels[0]
+    letterbox = Letterbox.fit(plane.shape, preprocessing.size)
+    return letterbox.apply(standardise(plane))[None], letterbox
+
+
+def pad_to_stride(
+    images: Float32[np.ndarray, "batch channel rows columns"], stride: int
+) -> Float32[np.ndarray, "batch channel padded_rows padded_columns"]:
+    """Add zeros at the bottom and right until both sides are multiples of the stride."""
+    rows, columns = images.shape[2:]
+    missing = ((0, 0), (0, 0), (0, -rows % stride), (0, -columns % stride))
+    return np.pad(images, missing) if any(m[1] for m in missing) else images
