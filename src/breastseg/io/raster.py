@@ -51,6 +51,19 @@ def read_luminance(path: Path) -> Luminance:
     return grey
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Return (rows, columns) from a picture's header, as stored; the pixels are not read.
+
+    Raises:
+        ImageFileError: missing, or no picture.
+    """
+    try:
+        with Pillow.open(path) as file:
+            return file.height, file.width
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise ImageFileError(_unreadable(path, error)) from None
+
+
 def _to_grey(picture: Pillow.Image) -> Luminance:
     if picture.mode in ("1", "L", "I", "F") or picture.mode.startswith("I;16"):
         return np.asarray(picture.convert("L") if picture.mode == "1" else picture, np.float32)

@@ -1,0 +1,104 @@
+"""Recognising a data set from its folder alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from breastseg.core.errors import LayoutError
+from breastseg.datasets.busbra import find_busbra
+from breastseg.datasets.busi import find_busi
+from breastseg.datasets.cases import DataSet
+from breastseg.datasets.folder import UnfitError, mask_owner, subfolder
+from breastseg.datasets.nnunet import find_nnunet
+from breastseg.datasets.pairs import (
+    IMAGE_FOLDER,
+    MASK_FOLDERS,
+    find_folder_pairs,
+    find_suffix_pairs,
+)
+from breastseg.io.raster import SUFFIXES
+
+# Tried from the most to the least particular: the first that fits is taken.
+_LAYOUTS: tuple[tuple[str, Callable[[Path], DataSet]], ...] = (
+    ("nnU-Net raw (dataset.json, imagesTr/, labelsTr/)", find_nnunet),
+    ("BUS-BRA (bus_data.csv, Images/, Masks/)", find_busbra),
+    ("BUSI (benign/, malignant/, normal/ with x.png, x_mask.png, x_mask_1.png)", find_busi),
+    ("two folders (images/x.png, masks/x.png or labels/x.png)", find_folder_pairs),
+    ("pairs side by side (x.png, x_mask.png)", find_suffix_pairs),
+)
+
+_IMAGES_OF = {"labelstr": "imagestr", "labelsts": "imagests"} | dict.fromkeys(
+    MASK_FOLDERS, IMAGE_FOLDER
+)
+
+
+def find_data_set(root: Path) -> DataSet:
+    """Find the images and masks of a folder of any known layout, without reading pixels.
+
+    Returns:
+        The data set, its cases sorted by id.
+
+    Raises:
+        LayoutError: there is no such folder, it is empty, of no known layout, or breaks the
+            layout that it has: a mask without an image, an image without a patient, ...
+        ReferenceMaskError: an image that must have a mask has none, or several.
+    """
+    try:
+        return _find(root)
+    except OSError as error:
+        raise LayoutError(
+            f"{root}: the folder cannot be read ({error}). Mend its rights."
+        ) from None
+
+
+def _find(root: Path) -> DataSet:
+    _check_folder(root)
+    reasons = []
+    for name, find in _LAYOUTS:
+        try:
+            return find(root)
+        except UnfitError as reason:
+            reasons.append(f"  - {name}: {reason}")
+    raise LayoutError(
+        f"{root}: expected a data set of a known layout, but none fits:\n"
+        + "\n".join(reasons)
+        + "\nLay the folder out like one of these, or name the folder that is."
+    )
+
+
+def _check_folder(root: Path) -> None:
+    if root.is_file():
+        raise LayoutError(
+            f"{root}: expected a folder with a data set, found a file. Name its folder."
+        )
+    if not root.is_dir():
+        raise LayoutError(
+            f"{root}: expected a folder with a data set, but there is no such folder."
+        )
+    if not any(root.iterdir()):
+        raise LayoutError(f"{root}: expected a folder with a data set, but the folder is empty.")
+
+
+def is_mask_path(path: Path) -> bool:
+    """Whether a picture is a mask, by its name and its neighbours: such are never predicted.
+
+    True for `x_mask.png` and `x_mask_1.png` beside a picture x, and for what lies in masks/,
+    labels/ or labelsTr/ where images/ or imagesTr/ is the folder's neighbour.
+    """
+    path = path.absolute()
+    return _lies_beside_its_image(path) or _lies_in_a_mask_folder(path)
+
+
+def _lies_beside_its_image(path: Path) -> bool:
+    owner = mask_owner(path)
+    if owner is None:
+        return False
+    endings = (*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES))
+    return any(path.with_name(owner + ending).is_file() for ending in endings)
+
+
+def _lies_in_a_mask_folder(path: Path) -> bool:
+    for folder in path.parents:
+        images = _IMAGES_OF.get(folder.name.lower())
+        if images and (neighbour := subfolder(folder.parent, images)):
+            return (neighbour / path.parent.relative_to(folder)).is_dir()
+    return False
