@@ -48,8 +48,7 @@ def epoch_batches(
     seed: int,
     epoch: int,
 ) -> Iterator[Batch]:
-    """Yield the shuffled, augmented batches of one epoch, each prepared while the one before
-    is being trained on.
+    """Yield the shuffled, augmented batches of one epoch, each made while the last is in use.
 
     Order and changes depend on seed and epoch alone. All batches have the same size: the
     last cases of the shuffled order wait for another epoch, unless all fit in one batch.
@@ -60,7 +59,7 @@ def epoch_batches(
 
     def make(start: int) -> Batch:
         pairs = [
-            _augmented(cases[index], augmentation, np.random.default_rng([seed, epoch, index]))
+            _augmented(cases[index], augmentation, np.random.default_rng([seed, epoch, 1 + index]))
             for index in order[start : start + batch_size].tolist()
         ]
         images, targets = (np.stack(arrays)[:, None] for arrays in zip(*pairs, strict=True))

@@ -88,7 +88,7 @@ def standardise(pixels: Plane) -> Plane:
     deviation = wide.std()
     if deviation < 1e-6 * max(1.0, float(np.abs(wide).max())):
         return np.zeros(pixels.shape, np.float32)
-    return ((wide - wide.mean()) / deviation).astype(np.float32)
+    return np.asarray((wide - wide.mean()) / deviation, np.float32)
 
 
 def prepare_image(

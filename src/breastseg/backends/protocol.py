@@ -1,0 +1,107 @@
+"""The one seam between shared NumPy code and a deep-learning framework."""
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from jaxtyping import Float32
+
+from breastseg.core.errors import InputError, MissingExtraError
+from breastseg.core.recipe import LossTerm, Optimisation, UNetSpec
+from breastseg.pipeline.batches import Batch, Images
+
+Logits = Float32[np.ndarray, "batch 1 rows columns"]
+Array = Float32[np.ndarray, "..."]
+Framework = Literal["pytorch", "tensorflow"]
+Precision = Literal["float32", "bfloat16"]
+FRAMEWORKS: tuple[Framework, ...] = ("pytorch", "tensorflow")
+
+
+class Backend(Protocol):
+    """A network being trained or used. NumPy in, NumPy out, channels first."""
+
+    name: str
+    device: str
+    precision: Precision
+
+    def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
+        """Take one optimiser step; return the loss before it.
+
+        Dropout depends on the seed and `step` alone. `step` counts from 1 over the whole
+        run and is the optimiser's bias correction.
+        """
+
+    def predict_logits(self, images: Images) -> Logits:
+        """Evaluate without dropout; images of any size, padded to the stride and cropped."""
+
+    def weights(self) -> Mapping[str, Array]:
+        """Return all weights by canonical name, kernels as (out, in, row, column)."""
+
+    def load_weights(self, weights: Mapping[str, Array]) -> None:
+        """Replace all weights.
+
+        Raises:
+            WeightsError: a name is missing or unknown, or a shape differs.
+        """
+
+    def optimiser_state(self) -> Mapping[str, Array]:
+        """Return Adam's moments as `first.NAME` and `second.NAME`, shaped as the weights."""
+
+    def load_optimiser_state(self, state: Mapping[str, Array]) -> None:
+        """Replace the optimiser's moments; the step comes with the next train_step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendConfig:
+    """What a backend needs to be built.
+
+    device: cpu or cuda; auto takes CUDA where there is one.
+    num_threads: for the CPU; None leaves it to the framework.
+    """
+
+    network: UNetSpec
+    loss: tuple[LossTerm, ...]
+    optimisation: Optimisation
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_threads: int | None = None
+
+
+def make_backend(framework: str, config: BackendConfig) -> Backend:
+    """Build a network with its optimiser in a framework, which is imported only now.
+
+    Raises:
+        InputError: no such framework.
+        MissingExtraError: the framework is not installed.
+    """
+    if framework not in FRAMEWORKS:
+        raise InputError(
+            f"--framework {framework}: expected {' or '.join(FRAMEWORKS)}, got '{framework}'."
+        )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        engine = importlib.import_module(f"breastseg.backends.{framework}.engine")
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{framework} is not installed ({error}). Install it with: "
+            f'pip install "breastseg[{framework}]"'
+        ) from None
+    backend: Backend = engine.Engine(config)
+    return backend
+
+
+def precision_of(wanted: Literal["auto", "float32", "bfloat16"], *, on_cuda: bool) -> Precision:
+    """Choose bfloat16 where the hardware multiplies it fast: CUDA, AMX or AVX-512 BF16."""
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if on_cuda or _cpu_multiplies_bfloat16() else "float32"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    flags = Path("/proc/cpuinfo")
+    text = flags.read_text(encoding="utf-8", errors="replace") if flags.is_file() else ""
+    return "avx512_bf16" in text or "amx_bf16" in text

@@ -1,0 +1,162 @@
+"""Training and using a PyTorch network behind the Backend protocol."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from breastseg.backends.protocol import BackendConfig, Logits, Precision, precision_of
+from breastseg.backends.pytorch.losses import total_loss
+from breastseg.backends.pytorch.network import UNet
+from breastseg.core.errors import InputError
+from breastseg.core.recipe import Optimisation
+from breastseg.networks.spec import check_weights, initial_weights, weight_table
+from breastseg.pipeline.batches import Batch, Images
+from breastseg.pipeline.preprocess import pad_to_stride
+
+Array = Float32[np.ndarray, "..."]
+
+
+class Engine:
+    """A U-Net in PyTorch with its optimiser; see backends.protocol.Backend."""
+
+    name = "pytorch"
+
+    def __init__(self, config: BackendConfig) -> None:
+        if config.num_threads is not None:
+            torch.set_num_threads(config.num_threads)
+        self.device = _device(config.device)
+        on_cuda = self.device == "cuda"
+        self.precision: Precision = precision_of(config.optimisation.precision, on_cuda=on_cuda)
+        self._config = config
+        self._network = UNet(config.network).to(self.device)
+        _lay_channels_last(self._network)
+        self.load_weights(initial_weights(config.network, config.seed))
+        self._optimiser = _make_optimiser(config, self._network)
+
+    def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
+        """See Backend.train_step."""
+        torch.manual_seed(_dropout_seed(self._config.seed, step))
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate
+        self._set_step(step - 1)
+        self._network.train()
+        self._optimiser.zero_grad(set_to_none=True)
+        target = torch.from_numpy(batch.targets).to(self.device)
+        loss = total_loss(self._config.loss, self._logits(batch.images), target)
+        torch.autograd.backward(loss)
+        self._optimiser.step()
+        return float(loss.detach())
+
+    @torch.inference_mode()
+    def predict_logits(self, images: Images) -> Logits:
+        """See Backend.predict_logits."""
+        self._network.eval()
+        rows, columns = images.shape[2:]
+        logits = self._logits(pad_to_stride(images, self._config.network.stride))
+        return logits.float().cpu().numpy()[..., :rows, :columns]
+
+    def _logits(self, images: Images) -> Tensor:
+        inputs = torch.from_numpy(images).to(self.device).to(memory_format=torch.channels_last)
+        narrow = self.precision == "bfloat16"
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=narrow):
+            logits: Tensor = self._network(inputs)
+        return logits
+
+    def weights(self) -> Mapping[str, Array]:
+        """See Backend.weights."""
+        return {
+            name: _canonical(name, tensor).detach().float().cpu().numpy().copy()
+            for name, tensor in _named(self._network)
+        }
+
+    def load_weights(self, weights: Mapping[str, Array]) -> None:
+        """See Backend.load_weights."""
+        check_weights(self._config.network, weights, source="load_weights")
+        with torch.no_grad():
+            for name, tensor in _named(self._network):
+                _canonical(name, tensor).copy_(torch.from_numpy(weights[name].copy()))
+
+    def optimiser_state(self) -> Mapping[str, Array]:
+        """See Backend.optimiser_state."""
+        arrays = {}
+        for name, parameter in _named(self._network):
+            state = self._optimiser.state.get(parameter)
+            for moment, key in (("first", "exp_avg"), ("second", "exp_avg_sq")):
+                if state:
+                    values = _canonical(name, state[key]).float().cpu().numpy()
+                    arrays[f"{moment}.{name}"] = values.copy()
+        return arrays
+
+    def load_optimiser_state(self, state: Mapping[str, Array]) -> None:
+        """See Backend.load_optimiser_state."""
+        for name, parameter in _named(self._network):
+            if f"first.{name}" not in state:
+                continue
+            moments = self._optimiser.state[parameter]
+            moments["step"] = torch.tensor(0.0)
+            for moment, key in (("first", "exp_avg"), ("second", "exp_avg_sq")):
+                moments[key] = torch.empty_like(parameter)
+                saved = torch.from_numpy(state[f"{moment}.{name}"].copy())
+                _canonical(name, moments[key]).copy_(saved)
+
+    def _set_step(self, step: int) -> None:
+        """Tell the optimiser how many steps there were: the loop counts them, not it."""
+        for moments in self._optimiser.state.values():
+            moments["step"].fill_(float(step))
+
+
+def _lay_channels_last(network: nn.Module) -> None:
+    """Store kernels as oneDNN and cuDNN read them fastest."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def _device(wanted: str) -> str:
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise InputError("--device cuda: PyTorch finds no CUDA device here. Use --device cpu.")
+    return "cuda" if there and wanted != "cpu" else "cpu"
+
+
+def _dropout_seed(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+
+
+def _make_optimiser(config: BackendConfig, network: nn.Module) -> torch.optim.Optimizer:
+    constants: Optimisation = config.optimisation
+    table = {weight.name: weight for weight in weight_table(config.network)}
+    decayed: list[Tensor] = []
+    other: list[Tensor] = []
+    for name, parameter in _named(network):
+        if table[name].trained:
+            (decayed if table[name].decayed else other).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": constants.weight_decay},
+        {"params": other, "weight_decay": 0.0},
+    ]
+    kind = torch.optim.AdamW if constants.optimiser == "adamw" else torch.optim.Adam
+    return kind(
+        groups,
+        lr=constants.learning_rate,
+        betas=(constants.beta1, constants.beta2),
+        eps=constants.epsilon,
+    )
+
+
+def _named(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield weights and running statistics under canonical names."""
+    yield from network.named_parameters()
+    for name, buffer in network.named_buffers():
+        for theirs, ours in (("running_mean", "mean"), ("running_var", "variance")):
+            if name.endswith(theirs):
+                yield name.removesuffix(theirs) + ours, buffer
+
+
+def _canonical(name: str, tensor: Tensor) -> Tensor:
+    """View a transposed kernel, which PyTorch keeps as (in, out, ...), as (out, in, ...)."""
+    is_transposed_kernel = name.endswith(".up.weight") and tensor.shape[-1] == 2
+    return tensor.transpose(0, 1) if is_transposed_kernel else tensor

@@ -1,0 +1,87 @@
+"""The pieces of the U-Net as PyTorch modules; attribute names make the canonical names."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from breastseg.core.recipe import UNetSpec
+from breastseg.networks.spec import BATCH_NORM_MOMENTUM, NORM_EPSILON
+
+Features = Float[Tensor, "batch channel row column"]
+
+
+def make_norm(spec: UNetSpec, channels: int) -> nn.Module:
+    """Return the normalisation layer of the spec, or nothing."""
+    if spec.norm == "group":
+        return nn.GroupNorm(channels // spec.channels_per_group, channels, eps=NORM_EPSILON)
+    if spec.norm == "batch":
+        return nn.BatchNorm2d(channels, eps=NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
+    return nn.Identity()
+
+
+class ConvolutionUnit(nn.Module):
+    """3x3 convolution, normalisation, ReLU."""
+
+    def __init__(self, spec: UNetSpec, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+        self.norm = make_norm(spec, outputs)
+
+    def forward(self, features: Features) -> Features:
+        """Keep the resolution."""
+        return functional.relu(self.norm(self.convolution(features)), inplace=True)
+
+
+def make_block(spec: UNetSpec, inputs: int, level: int) -> nn.Sequential:
+    """Return the convolutions of one level."""
+    outputs = spec.channels[level]
+    count = spec.convolutions_at(level)
+    return nn.Sequential(
+        *(ConvolutionUnit(spec, inputs if i == 0 else outputs, outputs) for i in range(count))
+    )
+
+
+class EncoderLevel(nn.Module):
+    """A block; what it returns is both the skip connection and the way down."""
+
+    def __init__(self, spec: UNetSpec, inputs: int, level: int) -> None:
+        super().__init__()
+        self.block = make_block(spec, inputs, level)
+
+    def forward(self, features: Features) -> Features:
+        """Keep the resolution."""
+        block: Features = self.block(features)
+        return block
+
+
+class InterpolateAndConvolve(nn.Conv2d):
+    """Bilinear doubling and a 3x3 convolution."""
+
+    def forward(self, input: Features) -> Features:
+        """Double the resolution."""
+        doubled = functional.interpolate(
+            input, scale_factor=2, mode="bilinear", align_corners=False
+        )
+        return super().forward(doubled)
+
+
+class DecoderLevel(nn.Module):
+    """Double the resolution, concatenate with the skip, convolve."""
+
+    def __init__(self, spec: UNetSpec, level: int) -> None:
+        super().__init__()
+        deeper, outputs = spec.channels[level + 1], spec.channels[level]
+        self.up: nn.Module
+        if spec.upsampling == "transposed":
+            self.up = nn.ConvTranspose2d(deeper, outputs, kernel_size=2, stride=2)
+        else:
+            self.up = InterpolateAndConvolve(deeper, outputs, kernel_size=3, padding=1)
+        self.dropout = nn.Dropout(spec.dropout_at(level))
+        self.block = make_block(spec, 2 * outputs, level)
+
+    def forward(self, features: Features, skip: Features) -> Features:
+        """Return features at the resolution of the skip."""
+        joined = torch.cat([skip, self.up(features)], dim=1)
+        block: Features = self.block(self.dropout(joined))
+        return block

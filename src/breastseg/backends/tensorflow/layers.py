@@ -1,0 +1,107 @@
+"""Keras layers whose arithmetic is that of their PyTorch twins. Arrays are NHWC."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from breastseg.core.recipe import UNetSpec
+from breastseg.networks.spec import BATCH_NORM_MOMENTUM, NORM_EPSILON
+
+
+class _Normalisation(keras.layers.Layer):  # type: ignore[misc]  # keras has no type hints
+    """Scale and shift per channel around normalised features; statistics in float32."""
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        channels = (shape[-1],)
+        self.gamma = self.add_weight(channels, "ones", dtype="float32", name="gamma")
+        self.beta = self.add_weight(channels, "zeros", dtype="float32", name="beta")
+
+    def _apply(self, features: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+        scale = tf.math.rsqrt(variance + NORM_EPSILON) * self.gamma
+        shift = self.beta - mean * scale
+        return features * tf.cast(scale, features.dtype) + tf.cast(shift, features.dtype)
+
+
+class GroupNormalization(_Normalisation):
+    """Group normalisation without moving the data into groups, which costs time on a CPU.
+
+    Source: Wu and He 2018, equations 1 to 7.
+    """
+
+    def __init__(self, groups: int, **layer: Any) -> None:
+        super().__init__(**layer)
+        self.groups = groups
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """Normalise (batch, row, column, channel) features."""
+        wide = tf.cast(features, tf.float32)
+        mean, variance = tf.nn.moments(wide, (1, 2), keepdims=True)
+        group_mean = self._over_group(mean)
+        spread = self._over_group(variance + tf.square(mean - group_mean))
+        return self._apply(features, group_mean, spread)
+
+    def _over_group(self, per_channel: tf.Tensor) -> tf.Tensor:
+        channels = per_channel.shape[-1]
+        grouped = tf.reshape(per_channel, (-1, 1, 1, self.groups, channels // self.groups))
+        grouped = tf.reduce_mean(grouped, axis=-1)
+        return tf.repeat(grouped, channels // self.groups, axis=-1)
+
+
+class BatchNormalization(_Normalisation):
+    """Batch normalisation whose running variance is the unbiased one, as in PyTorch.
+
+    Source: Ioffe and Szegedy 2015, algorithms 1 and 2.
+    """
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Add the running statistics, which the optimiser does not touch."""
+        super().build(shape)
+        channels, kind = (shape[-1],), {"dtype": "float32", "trainable": False}
+        self.moving_mean = self.add_weight(channels, "zeros", name="mean", **kind)
+        self.moving_variance = self.add_weight(channels, "ones", name="variance", **kind)
+
+    def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Normalise (batch, row, column, channel) features."""
+        if not training:
+            return self._apply(features, self.moving_mean.value, self.moving_variance.value)
+        wide = tf.cast(features, tf.float32)
+        mean, variance = tf.nn.moments(wide, (0, 1, 2))
+        count = tf.cast(tf.size(wide) // wide.shape[-1], tf.float32)
+        unbiased = variance * count / (count - 1)
+        for running, newest in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
+            running.assign(running + BATCH_NORM_MOMENTUM * (newest - running))
+        return self._apply(features, mean, variance)
+
+
+class SeededDropout(keras.layers.Layer):  # type: ignore[misc]  # keras has no type hints
+    """Dropout whose mask depends on a seed that the engine sets before each step."""
+
+    def __init__(self, rate: float, seed: tf.Variable, number: int, **layer: Any) -> None:
+        super().__init__(**layer)
+        self.rate, self.seed, self.number = rate, seed, number
+
+    def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Drop single features and scale the others up, in training alone."""
+        if not training or not self.rate:
+            return features
+        seed = self.seed + tf.constant([0, self.number], tf.int32)
+        return tf.nn.experimental.stateless_dropout(features, self.rate, seed)
+
+
+class BilinearDoubling(keras.layers.Layer):  # type: ignore[misc]  # keras has no type hints
+    """Bilinear upsampling by 2 for inputs of any size; Keras's own wants a known size."""
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """Double rows and columns, pixel centres at half integers as in PyTorch."""
+        doubled = tf.image.resize(features, 2 * tf.shape(features)[1:3], "bilinear")
+        return tf.ensure_shape(
+            tf.cast(doubled, features.dtype), (None, None, None, features.shape[-1])
+        )
+
+
+def make_norm(spec: UNetSpec, channels: int, **layer: Any) -> keras.layers.Layer | None:
+    """Return the normalisation layer of the spec, or nothing."""
+    if spec.norm == "group":
+        return GroupNormalization(channels // spec.channels_per_group, **layer)
+    return BatchNormalization(**layer) if spec.norm == "batch" else None

@@ -1,0 +1,86 @@
+"""A UNetSpec as a Keras model. Arrays are NHWC, and layers bear the canonical names."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from breastseg.backends.tensorflow.layers import BilinearDoubling, SeededDropout, make_norm
+from breastseg.core.recipe import UNetSpec
+
+
+def build_unet(
+    spec: UNetSpec, *, precision: str = "float32", dropout_seed: tf.Variable | None = None
+) -> keras.Model:
+    """Build the U-Net of Ronneberger et al. 2015 with `same` padding; see UNetSpec.
+
+    Args:
+        spec: the network.
+        precision: float32, or bfloat16 for computing in bfloat16 with float32 weights.
+        dropout_seed: two integers that decide the dropout masks; a fixed seed where None.
+
+    Returns:
+        A functional model from (batch, row, column, channel) to logits (batch, row, column, 1)
+        in float32; both sides must be multiples of the spec's stride.
+    """
+    seed = (
+        tf.Variable([0, 0], dtype=tf.int32, trainable=False)
+        if dropout_seed is None
+        else dropout_seed
+    )
+    build = _Builder(spec, precision, seed)
+    inputs = features = keras.Input((None, None, spec.input_channels))
+    skips = []
+    for level in range(len(spec.channels) - 1):
+        skips.append(build.block(features, f"encoder.{level}", level))
+        features = layers.MaxPooling2D(2, dtype=build.policy)(skips[-1])
+        features = build.dropout(features, f"encoder.{level}.dropout", level)
+    features = build.block(features, f"encoder.{len(skips)}", len(skips))
+    for level in reversed(range(len(skips))):
+        features = build.up(features, f"decoder.{level}.up", level)
+        features = layers.Concatenate(dtype=build.policy)([skips[level], features])
+        features = build.dropout(features, f"decoder.{level}.dropout", level)
+        features = build.block(features, f"decoder.{level}", level)
+    logits = layers.Conv2D(1, 1, dtype="float32", name="head")(features)
+    return keras.Model(inputs, logits, name="unet")
+
+
+class _Builder:
+    """What all levels share: the spec, the precision and the dropout seed."""
+
+    def __init__(self, spec: UNetSpec, precision: str, dropout_seed: tf.Variable) -> None:
+        self.spec, self.dropout_seed, self.num_dropouts = spec, dropout_seed, 0
+        self.policy = keras.DTypePolicy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+
+    def _convolve(self, features: Any, channels: int, name: str) -> Any:
+        layer = layers.Conv2D(channels, 3, padding="same", dtype=self.policy, name=name)
+        return layer(features)
+
+    def block(self, features: Any, prefix: str, level: int) -> Any:
+        channels = self.spec.channels[level]
+        for i in range(self.spec.convolutions_at(level)):
+            name = f"{prefix}.block.{i}"
+            features = self._convolve(features, channels, f"{name}.convolution")
+            norm = make_norm(self.spec, channels, name=f"{name}.norm", dtype=self.policy)
+            features = norm(features) if norm is not None else features
+            features = layers.ReLU(dtype=self.policy)(features)
+        return features
+
+    def up(self, features: Any, name: str, level: int) -> Any:
+        channels = self.spec.channels[level]
+        if self.spec.upsampling == "transposed":
+            layer = layers.Conv2DTranspose(channels, 2, 2, dtype=self.policy, name=name)
+            return layer(features)
+        doubled = BilinearDoubling(dtype=self.policy)(features)
+        return self._convolve(doubled, channels, name)
+
+    def dropout(self, features: Any, name: str, level: int) -> Any:
+        rate = self.spec.dropout_at(level)
+        if not rate:
+            return features
+        self.num_dropouts += 1
+        layer = SeededDropout(
+            rate, self.dropout_seed, self.num_dropouts, name=name, dtype=self.policy
+        )
+        return layer(features)
