@@ -1,0 +1,191 @@
+"""How sure a mean over images is, where images of one patient or group resemble each other.
+
+Images of a group are no independent draws, so that groups are resampled, never images: the
+cluster bootstrap. Everything is seeded; the same numbers give the same interval.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from breastseg.core.errors import InputError
+
+LEVEL = 0.95
+RESAMPLES = 2000
+SIGN_FLIPS = 10_000
+
+Statistic = Literal["mean", "median"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedDifference:
+    """First minus second over the same cases.
+
+    interval: bootstrap over groups; None with fewer than two groups.
+    p_value: of the sign-flip test over groups, two-sided, in (0, 1].
+    """
+
+    mean: float
+    interval: Interval | None
+    p_value: float
+    num_cases: int
+    num_groups: int
+
+
+def bootstrap_interval(
+    values: Sequence[float],
+    groups: Sequence[Hashable],
+    *,
+    statistic: Statistic = "mean",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval | None:
+    """Return the percentile interval of a mean or median over images, by resampling groups.
+
+    As many groups as there are are drawn with replacement, each with all of its images. The
+    interval is too narrow for fewer than about twenty groups, as every bootstrap is.
+
+    Args:
+        values: one number per image.
+        groups: the patient or near-duplicate group of each image, in the same order.
+
+    Returns:
+        None where there are fewer than two groups: nothing can be said then.
+
+    Raises:
+        InputError: values and groups differ in length, or a value is not finite.
+
+    Source: Davison and Hinkley 1997, Bootstrap Methods, sections 3.8 and 5.3.1.
+
+    >>> bootstrap_interval([0.5, 0.5, 0.5], ["a", "a", "b"])
+    Interval(low=0.5, high=0.5)
+    """
+    numbers, members, num_groups = _by_group(values, groups)
+    if num_groups < 2:
+        return None
+    draws = np.random.default_rng(seed).multinomial(
+        num_groups, np.full(num_groups, 1 / num_groups), size=resamples
+    )
+    resample = _means if statistic == "mean" else _medians
+    low, high = np.quantile(resample(numbers, members, draws), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def wilson_interval(successes: int, trials: int) -> Interval | None:
+    """Return the Wilson score interval of a proportion; None without a trial.
+
+    It takes the trials as independent; near-duplicate images make it too narrow.
+
+    Raises:
+        InputError: successes is not between 0 and trials.
+
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; without continuity correction.
+
+    >>> interval = wilson_interval(10, 10)
+    >>> round(interval.low, 3), interval.high
+    (0.722, 1.0)
+    """
+    if not 0 <= successes <= trials:
+        raise InputError(f"successes must be between 0 and {trials}, got {successes}.")
+    if trials == 0:
+        return None
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    share, weight = successes / trials, z * z / trials
+    centre = (share + weight / 2) / (1 + weight)
+    half = z * np.sqrt(share * (1 - share) / trials + weight / trials / 4) / (1 + weight)
+    # At 0 and at all successes one end is exact; rounding would leave it at 1e-17.
+    low = 0.0 if successes == 0 else float(centre - half)
+    high = 1.0 if successes == trials else float(centre + half)
+    return Interval(low, high)
+
+
+def paired_difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    groups: Sequence[Hashable],
+    *,
+    resamples: int = RESAMPLES,
+    sign_flips: int = SIGN_FLIPS,
+    seed: int = 0,
+) -> PairedDifference:
+    """Compare two models that were scored on the same images, in the same order.
+
+    The test asks how often a mean difference at least as large arises when the two models
+    are interchangeable: within each group the sign of all differences is flipped together,
+    at random. The observed arrangement counts as one, so that p is never 0.
+
+    Raises:
+        InputError: no image, unequal lengths, or a value that is not finite.
+
+    Source: Phipson and Smyth 2010, doi:10.2202/1544-6115.1585 (the plus one).
+    """
+    if len(first) != len(second):
+        raise InputError(f"both models need the same images, got {len(first)} and {len(second)}.")
+    differences = np.subtract(np.asarray(first, float), np.asarray(second, float)).tolist()
+    numbers, members, num_groups = _by_group(differences, groups)
+    if not numbers.size:
+        raise InputError("there is no image to compare two models on.")
+    sums = np.bincount(members, numbers)
+    signs = np.random.default_rng(seed).integers(0, 2, (sign_flips, num_groups), np.int8) * 2.0 - 1
+    # Summed in another order the same arrangement differs in the last bits; it still counts.
+    as_large = np.count_nonzero(np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9)
+    return PairedDifference(
+        mean=float(numbers.mean()),
+        interval=bootstrap_interval(differences, groups, resamples=resamples, seed=seed),
+        p_value=(1 + as_large) / (1 + sign_flips),
+        num_cases=numbers.size,
+        num_groups=num_groups,
+    )
+
+
+def _by_group(
+    values: Sequence[float], groups: Sequence[Hashable]
+) -> tuple[Float64[np.ndarray, " images"], Int64[np.ndarray, " images"], int]:
+    """Return the values, the number of each image's group, and how many groups there are."""
+    numbers = np.asarray(values, np.float64)
+    if len(values) != len(groups) or not np.isfinite(numbers).all():
+        raise InputError(
+            f"expected one group and one finite value per image, got {len(values)} values and "
+            f"{len(groups)} groups, {np.count_nonzero(~np.isfinite(numbers))} not finite."
+        )
+    number_of = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return numbers, np.array([number_of[group] for group in groups], np.int64), len(number_of)
+
+
+def _means(
+    numbers: Float64[np.ndarray, " images"],
+    members: Int64[np.ndarray, " images"],
+    draws: Int64[np.ndarray, "resamples groups"],
+) -> Float64[np.ndarray, " resamples"]:
+    means: Float64[np.ndarray, " resamples"] = (draws @ np.bincount(members, numbers)) / (
+        draws @ np.bincount(members)
+    )
+    return means
+
+
+def _medians(
+    numbers: Float64[np.ndarray, " images"],
+    members: Int64[np.ndarray, " images"],
+    draws: Int64[np.ndarray, "resamples groups"],
+) -> Float64[np.ndarray, " resamples"]:
+    """Return the median of each resample, as np.median of the repeated values would."""
+    order = np.argsort(numbers)
+    ranked = numbers[order]
+    up_to = np.cumsum(draws[:, members[order]], axis=1)
+    total = up_to[:, -1:]
+    lower = (up_to <= (total - 1) // 2).sum(axis=1)
+    upper = (up_to <= total // 2).sum(axis=1)
+    medians: Float64[np.ndarray, " resamples"] = (ranked[lower] + ranked[upper]) / 2
+    return medians

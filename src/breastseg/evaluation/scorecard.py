@@ -1,0 +1,363 @@
+"""From masks to one honest table. Only numbers are kept, so that any number of cases fits.
+
+    for each case:  score_case(case, mask) -> CaseScore
+    at the end:     summarise(model, baselines ...) -> Scorecard -> to_document() -> JSON
+
+Overlap and distance are means and medians over the images with a lesion, each scored at its
+own resolution; never pooled over pixels. Images without a lesion give the specificity. What
+is not defined is None and counted as left out, never averaged away.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from breastseg.core.errors import InputError, ReferenceMaskError
+from breastseg.core.image import Case
+from breastseg.evaluation import overlap
+from breastseg.evaluation.confidence import (
+    Interval,
+    PairedDifference,
+    Statistic,
+    bootstrap_interval,
+    paired_difference,
+    wilson_interval,
+)
+from breastseg.evaluation.overlap import Mask
+from breastseg.evaluation.surface import Unit, hausdorff_95, unit_of
+
+SCHEMA_VERSION = 1
+
+DEFINITIONS: Mapping[str, str] = {
+    "dice": "per image with a lesion, all its lesions merged, at the original resolution; "
+    "0 where nothing was marked",
+    "precision": "over the images with a lesion in which something was marked",
+    "hd95": "the larger of the two directed 95th percentiles of the distances between the "
+    "outlines; over the images with a lesion in which something was marked",
+    "sensitivity": "share of the images with a lesion in which the mask overlaps one by at "
+    "least one pixel",
+    "specificity": "share of the images without a lesion in which nothing was marked",
+    "interval": "95 %; percentile bootstrap over groups for means and medians, Wilson for "
+    "sensitivity and specificity, which takes images as independent",
+    "difference": "mean difference of the Dice per image, bootstrap over groups, sign-flip "
+    "permutation test over groups",
+    "pixel_accuracy": "share of all pixels on which mask and reference agree, mean over images",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseScore:
+    """How one mask came out on one image; None where a figure is not defined (see overlap.py).
+
+    group: the patient or near-duplicate group, the unit that intervals resample.
+    label: the class that the data set gives the image.
+    predicted_lesion: whether anything was marked.
+    hd95_unit: what hd95 is in, also where it is None.
+    """
+
+    case_id: str
+    group: str
+    label: str | None
+    has_lesion: bool
+    num_reference_lesions: int
+    predicted_lesion: bool
+    dice: float | None
+    iou: float | None
+    precision: float | None
+    recall: float | None
+    hd95: float | None
+    hd95_unit: Unit
+    pixel_accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """Whose masks were scored: a model, or a baseline that ignores the image."""
+
+    name: str
+    scores: Sequence[CaseScore]
+    role: Literal["model", "baseline"] = "model"
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One figure over images, with its 95 % interval.
+
+    value: None where it is defined on no image.
+    num_images: the images it is taken over.
+    num_left_out: images of the same kind on which it is not defined.
+    unit: of a length.
+    """
+
+    value: float | None
+    interval: Interval | None
+    num_images: int
+    num_left_out: int = 0
+    unit: Unit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One row of the table.
+
+    dice, iou, precision, recall: means over images with a lesion; dice_median their median.
+    hd95: the mean, one for each unit that the images have.
+    """
+
+    num_images: int
+    num_groups: int
+    num_lesion_images: int
+    num_lesion_free_images: int
+    dice: Estimate
+    dice_median: Estimate
+    iou: Estimate
+    precision: Estimate
+    recall: Estimate
+    hd95: tuple[Estimate, ...]
+    sensitivity: Estimate
+    specificity: Estimate
+    pixel_accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A contender's summary, and the paired difference of the model's Dice to it."""
+
+    name: str
+    role: Literal["model", "baseline"]
+    description: str
+    summary: Summary
+    model_minus_this: PairedDifference | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorecard:
+    """The model's score beside what it has to beat.
+
+    table: the model first, then the others on the same images.
+    by_label: the model's summary for each class; empty where the data set names none.
+    cases: the model's scores, in the order in which they came.
+    """
+
+    table: tuple[Row, ...]
+    by_label: Mapping[str, Summary]
+    cases: tuple[CaseScore, ...]
+
+
+def score_case(case: Case, mask: Mask, *, group: str, label: str | None = None) -> CaseScore:
+    """Score a mask against what the reader of a case has drawn.
+
+    Args:
+        mask: True inside a lesion, of the shape of the case's image.
+
+    Raises:
+        ReferenceMaskError: nobody has drawn a reference for this case.
+        GeometryError, InputError: the mask does not fit; see overlap.require_same_grid.
+    """
+    if case.reference is None:
+        raise ReferenceMaskError(
+            f"case '{case.case_id}': scoring needs a reference mask, found none. Leave the case "
+            "out, or add an empty mask if a reader found no lesion."
+        )
+    reference = case.reference > 0
+    spacing = case.image.spacing_mm
+    distance = hausdorff_95(mask, reference, spacing_mm=spacing)
+    return CaseScore(
+        case_id=case.case_id,
+        group=group,
+        label=label,
+        has_lesion=bool(reference.any()),
+        num_reference_lesions=int(np.count_nonzero(np.unique(case.reference))),
+        predicted_lesion=bool(mask.any()),
+        dice=overlap.dice(mask, reference),
+        iou=overlap.iou(mask, reference),
+        precision=overlap.precision(mask, reference),
+        recall=overlap.recall(mask, reference),
+        hd95=None if distance is None else distance.value,
+        hd95_unit=unit_of(spacing),
+        pixel_accuracy=overlap.pixel_accuracy(mask, reference),
+    )
+
+
+def summarise(model: Contender, *others: Contender, seed: int = 0) -> Scorecard:
+    """Return the scorecard of a model beside baselines, or other models, on the same cases.
+
+    Raises:
+        InputError: no case, a case scored twice, or contenders with different cases.
+    """
+    for contender in (model, *others):
+        _require_same_cases(model, contender)
+    return Scorecard(
+        table=tuple(
+            Row(
+                name=contender.name,
+                role=contender.role,
+                description=contender.description,
+                summary=_summary(contender.scores, seed),
+                model_minus_this=None
+                if contender is model
+                else dice_difference(model.scores, contender.scores, seed=seed),
+            )
+            for contender in (model, *others)
+        ),
+        by_label=_by_label(model.scores, seed),
+        cases=tuple(model.scores),
+    )
+
+
+def dice_difference(
+    first: Sequence[CaseScore], second: Sequence[CaseScore], *, seed: int = 0
+) -> PairedDifference | None:
+    """Compare two models on the images with a lesion that both were scored on, by case id.
+
+    Returns:
+        First minus second; None where they share no image with a lesion.
+    """
+    other = {score.case_id: score.dice for score in second}
+    pairs = [
+        (score.dice, value, score.group)
+        for score in first
+        if score.dice is not None and (value := other.get(score.case_id)) is not None
+    ]
+    if not pairs:
+        return None
+    ours, theirs, groups = zip(*pairs, strict=True)
+    return paired_difference(ours, theirs, groups, seed=seed)
+
+
+def exemplary_cases(
+    scores: Sequence[CaseScore], *, each: int = 3
+) -> dict[str, tuple[CaseScore, ...]]:
+    """Choose cases to look at: worst, median and best Dice, and false alarms on normals.
+
+    By rank alone, ties by case id; nobody picks the prettiest. No case is chosen twice, and
+    few images give fewer of each.
+    """
+    ranked = sorted(
+        (score for score in scores if score.has_lesion),
+        key=lambda score: (score.dice or 0.0, score.case_id),
+    )
+    count = min(each, max(1, len(ranked) // 3))
+    starts = {"best": len(ranked) - count, "median": (len(ranked) - count) // 2, "worst": 0}
+    chosen: dict[str, tuple[CaseScore, ...]] = {}
+    seen: set[str] = set()
+    for role, start in starts.items():
+        part = [score for score in ranked[max(start, 0) :][:count] if score.case_id not in seen]
+        seen.update(score.case_id for score in part)
+        chosen[role] = tuple(reversed(part)) if role == "best" else tuple(part)
+    alarms = [score for score in scores if score.predicted_lesion and not score.has_lesion]
+    chosen["false alarm"] = tuple(sorted(alarms, key=lambda score: score.pixel_accuracy)[:each])
+    return chosen
+
+
+def to_document(
+    scorecard: Scorecard,
+    *,
+    details: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+    not_tested: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the scorecard as what scorecard.json holds. There is no NaN: None is written.
+
+    Args:
+        details: what was measured and how, to be read by people: model, data, split,
+            fingerprints.
+        warnings: what makes the figures too good or unsafe, such as training images scored.
+        not_tested: what these figures do not show.
+    """
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "breastseg scorecard",
+        "details": dict(details or {}),
+        "warnings": list(warnings),
+        "not_tested": list(not_tested),
+        "definitions": dict(DEFINITIONS),
+        **asdict(scorecard),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
+    return plain
+
+
+def _require_same_cases(model: Contender, other: Contender) -> None:
+    ours = [score.case_id for score in model.scores]
+    theirs = [score.case_id for score in other.scores]
+    if not ours or len(set(ours)) != len(ours) or sorted(ours) != sorted(theirs):
+        raise InputError(
+            f"'{model.name}' and '{other.name}' must be scored once on each of the same cases, "
+            f"got {len(ours)} and {len(theirs)} scores, {len(set(ours) & set(theirs))} in common."
+        )
+
+
+def _by_label(scores: Sequence[CaseScore], seed: int) -> dict[str, Summary]:
+    labels = sorted({score.label for score in scores if score.label is not None})
+    return {
+        label: _summary([score for score in scores if score.label == label], seed)
+        for label in labels
+    }
+
+
+def _summary(scores: Sequence[CaseScore], seed: int) -> Summary:
+    lesion = [score for score in scores if score.has_lesion]
+    normal = [score for score in scores if not score.has_lesion]
+
+    def over(
+        figure: Callable[[CaseScore], float | None], statistic: Statistic = "mean"
+    ) -> Estimate:
+        return _estimate(lesion, figure, statistic=statistic, seed=seed)
+
+    return Summary(
+        num_images=len(scores),
+        num_groups=len({score.group for score in scores}),
+        num_lesion_images=len(lesion),
+        num_lesion_free_images=len(normal),
+        dice=over(lambda score: score.dice),
+        dice_median=over(lambda score: score.dice, "median"),
+        iou=over(lambda score: score.iou),
+        precision=over(lambda score: score.precision),
+        recall=over(lambda score: score.recall),
+        hd95=tuple(
+            _estimate(
+                [score for score in lesion if score.hd95_unit == unit],
+                lambda score: score.hd95,
+                seed=seed,
+                unit=unit,
+            )
+            for unit in sorted({score.hd95_unit for score in lesion})
+        ),
+        sensitivity=_proportion([(score.dice or 0.0) > 0 for score in lesion]),
+        specificity=_proportion([not score.predicted_lesion for score in normal]),
+        pixel_accuracy=float(np.mean([score.pixel_accuracy for score in scores])),
+    )
+
+
+def _estimate(
+    scores: Sequence[CaseScore],
+    figure: Callable[[CaseScore], float | None],
+    *,
+    seed: int,
+    statistic: Statistic = "mean",
+    unit: Unit | None = None,
+) -> Estimate:
+    defined = [(value, score.group) for score in scores if (value := figure(score)) is not None]
+    values, groups = [value for value, _ in defined], [group for _, group in defined]
+    middle = np.mean if statistic == "mean" else np.median
+    return Estimate(
+        value=float(middle(values)) if values else None,
+        interval=bootstrap_interval(values, groups, statistic=statistic, seed=seed),
+        num_images=len(values),
+        num_left_out=len(scores) - len(values),
+        unit=unit,
+    )
+
+
+def _proportion(outcomes: Sequence[bool]) -> Estimate:
+    found, trials = sum(outcomes), len(outcomes)
+    return Estimate(
+        value=found / trials if trials else None,
+        interval=wilson_interval(found, trials),
+        num_images=trials,
+    )
