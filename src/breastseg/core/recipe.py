@@ -130,7 +130,6 @@ class Split(_Part):
     calibration: Fraction = 0.1
     test: Fraction = 0.2
     test_fold: int | None = None
-    include_normals: bool = True
 
     @model_validator(mode="after")
     def _leaves_training(self) -> Self:

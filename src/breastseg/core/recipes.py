@@ -12,7 +12,6 @@ from breastseg.core.recipe import (
     Preprocessing,
     Recipe,
     Schedule,
-    Split,
     UNetSpec,
     read_recipe,
 )
@@ -22,7 +21,6 @@ def seed_latent256() -> Recipe:
     """The seed's Keras network (latent space 256) as described, its mistakes mended."""
     return Recipe(
         name="seed-latent256",
-        split=Split(include_normals=False),
         preprocessing=Preprocessing(size=128),
         network=NETWORKS["unet-256"],
         loss=(LossTerm(name="bce-dice"),),
@@ -40,7 +38,6 @@ def seed_latent1024() -> Recipe:
     """The seed's PyTorch network (down to 1024 channels) as described, its mistakes mended."""
     return Recipe(
         name="seed-latent1024",
-        split=Split(include_normals=False),
         preprocessing=Preprocessing(size=128),
         network=NETWORKS["unet-1024"],
         loss=(LossTerm(name="bce-dice"),),

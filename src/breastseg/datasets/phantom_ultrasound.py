@@ -158,16 +158,23 @@ def _tissue(random: np.random.Generator, grid: _Grid) -> _Map:
     )
     waves = [_wave(random, grid, height) for height in (0.002, 0.03, 0.04)]
     bed = _wave(random, grid, 0.03) + float(tops[-1]) + random.uniform(0.15, 0.25)
-    echo_db = np.full(grid.shape, _SKIN_DB, np.float32)
+    echo_db: _Map = np.full(grid.shape, _SKIN_DB, np.float32)
     for top, level in zip(
         (*(float(top) + wave for top, wave in zip(tops, waves, strict=True)), bed),
         (_FAT_DB, _GLAND_DB, _MUSCLE_DB, _DEEP_DB),
         strict=True,
     ):
-        echo_db += (level - echo_db) * special.expit((grid.depth - top) / 0.008)
-    below_skin = special.expit((grid.depth - tops[0]) / 0.003)
+        echo_db += (level - echo_db) * _step((grid.depth - top) / 0.008)
+    below_skin = _step((grid.depth - tops[0]) / 0.003)
     echo_db += below_skin * _fibres(random, grid, waves[1])
-    return echo_db - _attenuation(random, grid)
+    echo_db -= _attenuation(random, grid)
+    return echo_db
+
+
+def _step(value: _Map) -> _Map:
+    """Return a smooth step from 0 (value far below 0) to 1 (far above)."""
+    step: _Map = special.expit(value)
+    return step
 
 
 def _wave(random: np.random.Generator, grid: _Grid, height: float) -> _Row:
@@ -175,8 +182,9 @@ def _wave(random: np.random.Generator, grid: _Grid, height: float) -> _Row:
     frequencies = np.array([[0.5], [1.1], [2.3]])
     phases = random.uniform(0, 2 * np.pi, (3, 1))
     heights = height * random.normal(0, [[1.0], [0.6], [0.3]])
-    line = (heights * np.sin(2 * np.pi * frequencies * grid.lateral + phases)).sum(axis=0)
-    return line[None].astype(np.float32)
+    waves = heights * np.sin(2 * np.pi * frequencies * grid.lateral + phases)
+    line: _Row = waves.sum(axis=0, keepdims=True).astype(np.float32)
+    return line
 
 
 def _fibres(random: np.random.Generator, grid: _Grid, course: _Row) -> _Map:
@@ -195,21 +203,23 @@ def _noise(random: np.random.Generator, grid: _Grid, axial: float, lateral: floa
 
     Three box filters are a Gaussian to the eye, and as quick for long strands as for short.
     """
-    noise = random.standard_normal(grid.shape, np.float32)
+    noise: _Map = random.standard_normal(grid.shape, np.float32)
     widths = [round(math.hypot(1, 2 * length * grid.shape[1])) for length in (axial, lateral)]
     for _ in range(3):
         noise = ndimage.uniform_filter(noise, widths, mode="wrap")
-    return noise / noise.std()
+    noise /= noise.std()
+    return noise
 
 
 def _attenuation(random: np.random.Generator, grid: _Grid) -> _Map:
     """Return the loss in dB with depth, and below places where the probe has poor contact."""
-    loss = random.uniform(4, 16) * (grid.depth / grid.height) ** 1.5
-    contact = np.zeros(grid.shape[1], np.float32)
+    loss: _Map = random.uniform(4, 16) * (grid.depth / grid.height) ** 1.5
+    contact: _Row = np.zeros_like(grid.lateral)
     if random.random() < 0.35:
         place, width = random.uniform(0, 1), random.uniform(0.03, 0.1)
-        contact = random.uniform(6, 16) * np.exp(-np.square((grid.lateral[0] - place) / width))
-    return loss + contact * special.expit((grid.depth - random.uniform(0.05, 0.25)) / 0.04)
+        contact = random.uniform(6, 16) * np.exp(-np.square((grid.lateral - place) / width))
+    loss = loss + contact * _step((grid.depth - random.uniform(0.05, 0.25)) / 0.04)
+    return loss
 
 
 def _lesions(random: np.random.Generator, grid: _Grid, label: Label) -> tuple[_Body, ...]:
@@ -329,14 +339,15 @@ def _outline(body: _Body, angle: _Map) -> _Map:
 def _with_body(grid: _Grid, echo_db: _Map, body: _Body, grain: _Map) -> _Map:
     """Return the echogenicity with a body in it, and with what it does to the echo behind it."""
     excess = _excess(grid, body)
-    inside = special.expit(excess / (body.margin / 2))
+    inside = _step(excess / (body.margin / 2))
     level_db = body.level_db + body.grain_db * grain
     rim = np.exp(-np.square((excess + body.rim_width / 2) / body.rim_width))
     deeper = np.clip((grid.depth - body.centre[0]) / body.semi_axes[0], 0, 1)
     path = np.cumsum(inside, axis=0) / (2 * body.semi_axes[0] * grid.shape[1])
     behind = ndimage.gaussian_filter1d(path, 0.008 * grid.shape[1], axis=1, truncate=2.5)
     outside_db = echo_db + rim * (body.rim_db + body.back_db * deeper)
-    return outside_db + inside * (level_db - outside_db) + body.through_db * behind
+    changed_db: _Map = outside_db + inside * (level_db - outside_db) + body.through_db * behind
+    return changed_db
 
 
 def _scan(random: np.random.Generator, grid: _Grid, echo_db: _Map) -> Pixels:
@@ -350,7 +361,8 @@ def _scan(random: np.random.Generator, grid: _Grid, echo_db: _Map) -> Pixels:
     envelope_db = 20 * np.log10(np.abs(looks).mean(axis=0) + 1e-6)
     gain_db = random.uniform(-5, 3)
     grey = 1 + (envelope_db + gain_db - _WHITE_DB) / _DYNAMIC_RANGE_DB
-    return np.rint(255 * np.clip(grey, 0, 1)).astype(np.uint8)
+    pixels: Pixels = np.rint(255 * np.clip(grey, 0, 1)).astype(np.uint8)
+    return pixels
 
 
 def _blur(random: np.random.Generator, grid: _Grid, field: _Field) -> _Field:
@@ -365,4 +377,5 @@ def _blur(random: np.random.Generator, grid: _Grid, field: _Field) -> _Field:
     wider = math.sqrt(coarse**2 - fine**2)
     wide = ndimage.gaussian_filter1d(sharp, wider, axis=2, truncate=2.5)
     power = 4 * math.pi * axial * (fine + defocus * (coarse - fine))
-    return np.sqrt(power) * (sharp + defocus * (wide - sharp))
+    blurred: _Field = np.sqrt(power) * (sharp + defocus * (wide - sharp))
+    return blurred

@@ -1,0 +1,137 @@
+"""The scans that a user wants predicted: files and folders become cases, masks are left out."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from breastseg.core.errors import InputError
+from breastseg.datasets.cases import CaseFiles, case_id_of, with_unique_ids
+from breastseg.datasets.folder import pictures_in, subfolder, walk
+from breastseg.io.raster import SUFFIXES, is_raster
+
+# A folder of masks, and what the folder of its images beside it is called; in lower case.
+_IMAGE_FOLDER_OF = {
+    "masks": "images",
+    "mask": "images",
+    "labels": "images",
+    "labelstr": "imagestr",
+    "labelsts": "imagests",
+}
+_RESULT_FILES = ("mask.png", "overlay.png")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scans:
+    """Images to predict, sorted by case id, and the masks that were found among them."""
+
+    cases: tuple[CaseFiles, ...]
+    masks: tuple[Path, ...]
+
+
+def find_scans(paths: Sequence[Path], *, results_dir: Path | None = None) -> Scans:
+    """Collect images from files and, with all their subfolders, from folders.
+
+    A file that was named is a case even if it will turn out to be no picture; in folders
+    other files are passed over, and so are earlier results. A picture that is found twice
+    counts once. Masks are never predicted: `x_mask*.png` beside `x.png`, `mask_x.png` beside
+    `bus_x.png` or `x.png` (BUS-BRA), and pictures in folders such as Masks/ or labelsTr/
+    with the folder of the images beside them.
+
+    Args:
+        results_dir: where results will be written; what lies in it is not searched.
+
+    Raises:
+        InputError: a path does not exist, nothing is left to predict, or the results would
+            be written among the scans.
+        LayoutError: two images have the same case id.
+    """
+    found: dict[Path, CaseFiles] = {}
+    masks: dict[Path, None] = {}
+    finder = _MaskFinder()
+    for path in paths:
+        for file, root in _pictures(path, results_dir):
+            if finder.is_mask(file, root):
+                masks[file] = None
+            else:
+                case = CaseFiles(case_id=case_id_of(file, root), image_path=file)
+                found.setdefault(file.resolve(), case)
+    if not found:
+        raise InputError(_nothing_found(paths, len(masks)))
+    cases = with_unique_ids(found.values(), _common_folder(found))
+    return Scans(cases=cases, masks=tuple(sorted(masks)))
+
+
+def _pictures(path: Path, results_dir: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Yield each file with the folder that its case id is relative to."""
+    if path.is_file():
+        yield path, path.parent
+        return
+    if not path.is_dir():
+        raise InputError(f"{path}: expected a scan or a folder of scans, but it does not exist.")
+    if results_dir is not None and path.resolve() == results_dir.resolve():
+        raise InputError(
+            f"{path}: results must not be written among the scans. Choose another --output, "
+            f"such as {path / 'predictions'}."
+        )
+    for file in walk(path):
+        if is_raster(file) and not _is_result(file, path, results_dir):
+            yield file, path
+
+
+def _is_result(file: Path, root: Path, results_dir: Path | None) -> bool:
+    if file.name in _RESULT_FILES and file.with_name("lesions.json").is_file():
+        return True
+    if results_dir is None or not results_dir.resolve().is_relative_to(root.resolve()):
+        return False
+    return file.resolve().is_relative_to(results_dir.resolve())
+
+
+class _MaskFinder:
+    """Recognises the masks of other pictures by name or folder; looks into a folder once."""
+
+    def __init__(self) -> None:
+        self._stems: dict[Path, frozenset[str]] = {}
+        self._holds_masks: dict[Path, bool] = {}
+
+    def is_mask(self, path: Path, root: Path) -> bool:
+        """Whether a picture is a mask; folders above the root that is searched say nothing."""
+        owners = _owners(path.stem.lower())
+        if owners and not owners.isdisjoint(self._stems_in(path.parent)):
+            return True
+        folders = (path.parent, *path.parent.parents)
+        depth = len(path.parent.relative_to(root).parts)
+        return any(self._is_mask_folder(folder) for folder in folders[: depth + 1])
+
+    def _stems_in(self, folder: Path) -> frozenset[str]:
+        if folder not in self._stems:
+            self._stems[folder] = frozenset(path.stem.lower() for path in pictures_in(folder))
+        return self._stems[folder]
+
+    def _is_mask_folder(self, folder: Path) -> bool:
+        if folder not in self._holds_masks:
+            place = folder.absolute()
+            images = _IMAGE_FOLDER_OF.get(place.name.lower())
+            beside = images is not None and subfolder(place.parent, images) is not None
+            self._holds_masks[folder] = beside
+        return self._holds_masks[folder]
+
+
+def _owners(stem: str) -> set[str]:
+    """Return what the image of a mask could be called; empty for what is called no mask."""
+    words = stem.split("_mask")
+    owners = {"_mask".join(words[:count]) for count in range(1, len(words))} - {""}
+    if stem.startswith("mask_"):
+        rest = stem.removeprefix("mask_")
+        owners |= {rest, f"bus_{rest}"}
+    return owners
+
+
+def _common_folder(files: Iterable[Path]) -> Path:
+    return Path(os.path.commonpath([file.parent for file in files]))
+
+
+def _nothing_found(paths: Sequence[Path], num_masks: int) -> str:
+    where = ", ".join(str(path) for path in paths[:3]) or "no path"
+    masks = f" but {num_masks} recognised as masks, which are not predicted" if num_masks else ""
+    return f"{where}: expected pictures to predict ({', '.join(SUFFIXES)}), found none{masks}."

@@ -1,0 +1,172 @@
+"""Running the ONNX network: OpenVINO, or ONNX Runtime where that is installed.
+
+Neither is imported before a network is opened.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from jaxtyping import Float32
+
+from breastseg.core.errors import GeometryError, InputError, MissingExtraError
+from breastseg.core.recipe import UNetSpec
+from breastseg.networks.spec import Array
+from breastseg.pipeline.preprocess import pad_to_stride
+
+Images = Float32[np.ndarray, "batch channel rows columns"]
+Logits = Float32[np.ndarray, "batch 1 rows columns"]
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bfloat16"]
+RuntimeName = Literal["openvino", "onnxruntime"]
+
+
+class Runtime(Protocol):
+    """A network ready to be used. One call at a time."""
+
+    def logits(self, images: Images) -> Logits:
+        """Return the logits of images of any size, on their own grid.
+
+        Raises:
+            GeometryError: the images do not have the network's number of channels.
+        """
+        ...
+
+
+def open_runtime(
+    spec: UNetSpec,
+    weights: Mapping[str, Array],
+    *,
+    runtime: RuntimeName | None = None,
+    device: Device = "cpu",
+    threads: int | None = None,
+    precision: Precision = "float32",
+) -> Runtime:
+    """Build the network and load it into a runtime.
+
+    Args:
+        weights: canonical names, see networks.spec.
+        runtime: None takes OpenVINO on the CPU and ONNX Runtime on a GPU.
+        threads: of the CPU; None leaves it to the runtime.
+        precision: float32 agrees with the training frameworks to 1e-4 on logits; bfloat16
+            is about twice as fast and moves them by about 1 % of their range.
+
+    Raises:
+        WeightsError: the weights do not fit the network.
+        InputError: the machine does not offer the device or precision, or threads is below 1.
+        MissingExtraError: ONNX Runtime is asked for and not installed.
+    """
+    from breastseg.backends.onnx.network import build_onnx
+
+    if threads is not None and threads < 1:
+        raise InputError(f"threads must be 1 or more, got {threads}. Leave it out to use all.")
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"device must be 'cpu' or 'cuda', got '{device}'.")
+    model = bytes(build_onnx(spec, weights).SerializeToString())
+    if runtime == "onnxruntime" or (runtime is None and device == "cuda"):
+        return OnnxRuntime(model, spec, device=device, threads=threads, precision=precision)
+    return OpenVinoRuntime(model, spec, device=device, threads=threads, precision=precision)
+
+
+class OpenVinoRuntime:
+    """The network on the CPU through OpenVINO."""
+
+    def __init__(
+        self,
+        model: bytes,
+        spec: UNetSpec,
+        *,
+        device: Device = "cpu",
+        threads: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        import openvino
+
+        if device != "cpu":
+            raise InputError("OpenVINO runs here on the CPU only. Use the ONNX Runtime for CUDA.")
+        core = openvino.Core()
+        offered = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bfloat16" and "BF16" not in offered:
+            raise InputError(
+                f"precision bfloat16 needs a CPU that has it, this one has {', '.join(offered)}. "
+                "Use float32."
+            )
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+        }
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = str(threads)
+        self._spec = spec
+        self._request = core.compile_model(
+            core.read_model(model), "CPU", settings
+        ).create_infer_request()
+
+    def logits(self, images: Images) -> Logits:
+        """See Runtime.logits."""
+        padded = _padded(images, self._spec)
+        (found,) = self._request.infer([padded]).to_tuple()
+        return _cropped(found, images)
+
+
+class OnnxRuntime:
+    """The network through ONNX Runtime, on the CPU or on a CUDA device."""
+
+    def __init__(
+        self,
+        model: bytes,
+        spec: UNetSpec,
+        *,
+        device: Device = "cpu",
+        threads: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        onnxruntime = _onnxruntime(device)
+        if precision != "float32":
+            raise InputError(f"ONNX Runtime runs float32 here, got precision {precision}.")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+        self._spec = spec
+        self._session = onnxruntime.InferenceSession(model, options, providers=[provider])
+
+    def logits(self, images: Images) -> Logits:
+        """See Runtime.logits."""
+        (found,) = self._session.run(None, {"image": _padded(images, self._spec)})
+        return _cropped(found, images)
+
+
+def _onnxruntime(device: Device) -> Any:
+    """Import ONNX Runtime and see that it can use the device."""
+    package = "onnxruntime" if device == "cpu" else "onnxruntime-gpu"
+    try:
+        import onnxruntime
+    except ImportError:
+        command = "'breastseg[onnxruntime]'" if device == "cpu" else package
+        raise MissingExtraError(
+            f"ONNX Runtime is not installed. Install it with `pip install {command}`."
+        ) from None
+    offered = onnxruntime.get_available_providers()
+    if device == "cuda" and "CUDAExecutionProvider" not in offered:
+        raise InputError(
+            f"device cuda needs an ONNX Runtime with CUDA, this one has {', '.join(offered)}. "
+            f"Install it with `pip install {package}` in place of onnxruntime, or use the "
+            "device cpu."
+        )
+    return onnxruntime
+
+
+def _padded(images: Images, spec: UNetSpec) -> Images:
+    if images.ndim != 4 or images.shape[1] != spec.input_channels:
+        raise GeometryError(
+            f"the network takes images (batch, {spec.input_channels}, rows, columns), "
+            f"got the shape {images.shape}."
+        )
+    padded = pad_to_stride(images, spec.stride)
+    return np.ascontiguousarray(padded, np.float32)
+
+
+def _cropped(logits: Logits, images: Images) -> Logits:
+    """Cut the padding off, as an array of its own: runtimes use their buffers again."""
+    rows, columns = images.shape[2:]
+    return np.array(logits[..., :rows, :columns], np.float32)

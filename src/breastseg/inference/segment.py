@@ -1,0 +1,117 @@
+"""From an image to its lesions, on the grid of the image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from jaxtyping import Bool
+from scipy.special import expit
+
+from breastseg.core.errors import GeometryError, WeightsError
+from breastseg.core.image import Image, LabelMap, Pixels
+from breastseg.core.lesion import Lesion, find_lesions
+from breastseg.core.recipe import Recipe
+from breastseg.inference.runtime import Device, Precision, Runtime, RuntimeName, open_runtime
+from breastseg.networks.spec import Array
+from breastseg.pipeline.preprocess import prepare_image
+
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a network says of one image; all arrays have the image's shape.
+
+    probability: of lesion, in [0, 1], not calibrated.
+    labels: 0 is background; the lesions are numbered from 1, the most probable first.
+    """
+
+    case_id: str
+    image: Image
+    probability: Pixels
+    threshold: float
+    labels: LabelMap
+    lesions: tuple[Lesion, ...]
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "slices rows columns"]:
+        """True inside any lesion."""
+        return self.labels > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Segmenter:
+    """A network with the preparation of images that it was trained with."""
+
+    recipe: Recipe
+    runtime: Runtime
+
+    @classmethod
+    def open(
+        cls,
+        recipe: Recipe,
+        weights: Mapping[str, Array],
+        *,
+        runtime: RuntimeName | None = None,
+        device: Device = "cpu",
+        threads: int | None = None,
+        precision: Precision = "float32",
+    ) -> Self:
+        """Load a recipe's network with its weights; arguments and errors of open_runtime."""
+        network = open_runtime(
+            recipe.network,
+            weights,
+            runtime=runtime,
+            device=device,
+            threads=threads,
+            precision=precision,
+        )
+        return cls(recipe, network)
+
+    def probability(self, image: Image) -> Pixels:
+        """Return the lesion probability in [0, 1] of each pixel, on the image's grid.
+
+        Raises:
+            GeometryError: the image is empty or has several slices.
+            WeightsError: the network's answer is not finite.
+        """
+        pixels = image.pixels
+        if pixels.ndim != 3 or pixels.shape[0] != 1 or pixels.size == 0:
+            raise GeometryError(
+                "a 2D image has the shape (1, rows, columns) and at least one pixel, got "
+                f"{pixels.shape}. Volumes are not predicted yet: pass one slice."
+            )
+        prepared, letterbox = prepare_image(image, self.recipe.preprocessing)
+        logits = self.runtime.logits(prepared[None])
+        if not np.isfinite(logits).all():
+            raise WeightsError(
+                "the network's logits must be finite, found NaN or infinity: its weights are too "
+                "large for this image. Predict in float32, or train again."
+            )
+        return np.clip(letterbox.invert(expit(logits[0, 0])), 0, 1)[None]
+
+    def predict(
+        self, case_id: str, image: Image, threshold: float = DEFAULT_THRESHOLD
+    ) -> Prediction:
+        """Find the lesions of an image.
+
+        Args:
+            threshold: pixels at or above it are lesion; in (0, 1].
+
+        Raises:
+            GeometryError, WeightsError: see probability.
+            InputError: the threshold is out of range.
+        """
+        probability = self.probability(image)
+        labels, lesions = find_lesions(
+            probability, threshold=threshold, spacing_mm=image.spacing_mm
+        )
+        return Prediction(
+            case_id=case_id,
+            image=image,
+            probability=probability,
+            threshold=threshold,
+            labels=labels,
+            lesions=lesions,
+        )

@@ -1,0 +1,256 @@
+"""The run folder: what training writes, and what everything later reads."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from breastseg.backends.protocol import Backend
+from breastseg.backends.weights import read_weights, save_weights
+from breastseg.core.errors import RunFolderError
+from breastseg.core.recipe import Recipe, read_recipe
+from breastseg.datasets.splits import DataSplit
+from breastseg.io.atomic import make_folder, write_json, write_text
+from breastseg.networks.spec import check_weights
+
+RUN_FORMAT = 1
+Array = Float32[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """One line of metrics.jsonl.
+
+    loss: mean training loss. validation_dice: mean over the lesion images of the validation
+    part at the network's resolution. validation_specificity: share of its lesion-free images
+    without a finding; None where it has none. seconds: of training and validating.
+    """
+
+    epoch: int
+    loss: float
+    validation_dice: float
+    validation_specificity: float | None
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingState:
+    """Where a training stands at the end of an epoch."""
+
+    step: int = 0
+    history: tuple[EpochRecord, ...] = ()
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        return len(self.history)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The first epoch with the highest validation Dice, counted from 1."""
+        if not self.history:
+            return None
+        return max(self.history, key=lambda record: record.validation_dice).epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A trained network with all that made it; made by open_run or create_run.
+
+    environment: environment.json: framework, versions, data folder and fingerprint.
+    content: SHA-256 of each image file by case id, to know the data again.
+    """
+
+    path: Path
+    recipe: Recipe
+    split: DataSplit
+    environment: Mapping[str, Any]
+    content: Mapping[str, str] = field(repr=False)
+
+    @property
+    def framework(self) -> str:
+        """The framework that it was trained in."""
+        return str(self.environment["framework"])
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights of the best epoch."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def fingerprint(self) -> str:
+        """Return 12 hex digits of the weights' and the recipe's content: the model's name."""
+        try:
+            digest = hashlib.sha256(self.weights_path.read_bytes())
+        except OSError:
+            raise self._no_weights() from None
+        digest.update(self.recipe.fingerprint().encode())
+        return digest.hexdigest()[:12]
+
+    def _no_weights(self) -> RunFolderError:
+        return RunFolderError(
+            f"{self.path}: the run has no weights.safetensors: its training has not finished an "
+            f"epoch. Go on with `breastseg train --resume {self.path}`."
+        )
+
+    def weights(self) -> dict[str, Array]:
+        """Read the best epoch's weights by canonical name.
+
+        Raises:
+            RunFolderError: there are none yet.
+            WeightsError: the file is damaged or does not fit recipe.json.
+        """
+        if not self.weights_path.is_file():
+            raise self._no_weights()
+        checksums = _read_json(self.path / "checksums.json", optional=True)
+        weights = read_weights(self.weights_path, sha256=checksums.get(self.weights_path.name))
+        check_weights(self.recipe.network, weights, source=str(self.weights_path))
+        return weights
+
+    def save_best(self, weights: Mapping[str, Array]) -> None:
+        """Replace the best epoch's weights."""
+        save_weights(self.weights_path, weights)
+
+    def seal(self, names: Sequence[str]) -> None:
+        """Note the checksums of finished files, against later damage."""
+        sums = {name: hashlib.sha256((self.path / name).read_bytes()).hexdigest() for name in names}
+        write_json(self.path / "checksums.json", sums)
+
+    def unseal(self) -> None:
+        """Forget the checksums before training changes the files again."""
+        (self.path / "checksums.json").unlink(missing_ok=True)
+
+    def save_last(self, backend: Backend, state: TrainingState) -> None:
+        """Save everything that resuming needs, as one: it is all of this epoch or of the last."""
+        new, last, old = (self.path / name for name in ("last.new", "last", "last.old"))
+        shutil.rmtree(new, ignore_errors=True)
+        make_folder(new)
+        sums = {
+            "weights": save_weights(new / "weights.safetensors", backend.weights()),
+            "optimiser": save_weights(new / "optimiser.safetensors", backend.optimiser_state()),
+        }
+        history = [asdict(record) for record in state.history]
+        document = {"run_format": RUN_FORMAT, "step": state.step, "epoch": state.epoch}
+        write_json(new / "state.json", {**document, "history": history, "sha256": sums})
+        if last.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(last, old)  # noqa: PTH105 - a folder, renamed as one
+        os.replace(new, last)  # noqa: PTH105
+        shutil.rmtree(old, ignore_errors=True)
+        lines = [json.dumps(record, allow_nan=False) for record in history]
+        write_text(self.path / "metrics.jsonl", "\n".join(lines) + "\n")
+
+    def load_last(self, backend: Backend) -> TrainingState:
+        """Bring a backend to where the training stood; a fresh state where it never began.
+
+        Raises:
+            WeightsError: the checkpoint is damaged.
+        """
+        folder = self._last_folder()
+        if folder is None:
+            return TrainingState()
+        document = _read_json(folder / "state.json")
+        sums = document["sha256"]
+        backend.load_weights(read_weights(folder / "weights.safetensors", sha256=sums["weights"]))
+        moments = read_weights(folder / "optimiser.safetensors", sha256=sums["optimiser"])
+        backend.load_optimiser_state(moments)
+        return _state(document)
+
+    def state(self) -> TrainingState:
+        """Return how far the training got."""
+        folder = self._last_folder()
+        return TrainingState() if folder is None else _state(_read_json(folder / "state.json"))
+
+    def _last_folder(self) -> Path | None:
+        """Find the last whole checkpoint: a kill between two renames leaves it in last.old."""
+        for name in ("last", "last.old"):
+            if (self.path / name / "state.json").is_file():
+                return self.path / name
+        return None
+
+
+def _state(document: Mapping[str, Any]) -> TrainingState:
+    history = tuple(EpochRecord(**record) for record in document["history"])
+    return TrainingState(step=document["step"], history=history)
+
+
+def create_run(
+    path: Path,
+    *,
+    recipe: Recipe,
+    split: DataSplit,
+    environment: Mapping[str, Any],
+    content: Mapping[str, str],
+) -> Run:
+    """Begin a run folder.
+
+    Raises:
+        RunFolderError: the folder exists and is not empty.
+        OutputError: it cannot be written.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunFolderError(
+            f"{path}: expected a new or empty folder for the run, but it holds something. "
+            f"Go on with `breastseg train --resume {path}`, or choose another --output."
+        )
+    make_folder(path)
+    environment = {"run_format": RUN_FORMAT, **environment}
+    write_json(path / "split.json", split.to_document())
+    groups = {"schema_version": 1, "groups": dict(split.groups), "sha256": dict(content)}
+    write_json(path / "groups.json", groups)
+    write_text(path / "recipe.json", recipe.to_json())
+    write_json(path / "environment.json", environment)
+    return Run(path=path, recipe=recipe, split=split, environment=environment, content=content)
+
+
+def open_run(path: Path) -> Run:
+    """Open a run folder, whole or still in training.
+
+    Raises:
+        RunFolderError: no run folder, or one of another version.
+        RecipeError, SplitError: its files were changed.
+    """
+    if not (path / "recipe.json").is_file() or not (path / "environment.json").is_file():
+        raise RunFolderError(
+            f"{path}: expected a run folder (with recipe.json and environment.json), found "
+            f"{'other files' if path.is_dir() else 'no such folder'}. Give the --output of "
+            "`breastseg train`."
+        )
+    environment = _read_json(path / "environment.json")
+    if environment.get("run_format") != RUN_FORMAT:
+        raise RunFolderError(
+            f"{path}: expected a run folder of format {RUN_FORMAT}, got "
+            f"{environment.get('run_format')!r}. Use the breastseg version that wrote it "
+            f"({environment.get('versions', {}).get('breastseg', 'unknown')})."
+        )
+    groups = _read_json(path / "groups.json")
+    split = DataSplit.from_document(_read_json(path / "split.json"), groups["groups"])
+    return Run(
+        path=path,
+        recipe=read_recipe(path / "recipe.json"),
+        split=split,
+        environment=environment,
+        content=groups["sha256"],
+    )
+
+
+def _read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
+    if optional and not path.is_file():
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunFolderError(
+            f"{path}: expected a JSON file of a run folder, but {error}. Take it from a backup."
+        ) from None
+    if not isinstance(document, dict):
+        raise RunFolderError(f"{path}: expected a JSON object, got {type(document).__name__}.")
+    return document

@@ -1,0 +1,231 @@
+"""`breastseg predict`: lesions found in scans, as masks, measures, pictures and one page."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from breastseg.core.errors import ImageFileError, InputError, OutputError
+from breastseg.core.lesion import check_threshold
+from breastseg.datasets.cases import CaseFiles
+from breastseg.datasets.scans import Scans, find_scans
+from breastseg.inference.prediction_folder import (
+    INDEX_NAME,
+    LOG_NAME,
+    OVERLAY_NAME,
+    REPORT_NAME,
+    CaseResult,
+    Failure,
+    Maker,
+    PredictionFolder,
+)
+from breastseg.inference.runtime import Device
+from breastseg.inference.segment import DEFAULT_THRESHOLD, Prediction, Segmenter
+from breastseg.io.atomic import make_folder, write_text
+from breastseg.io.raster import read_image
+from breastseg.report.overlays import overlay_png
+from breastseg.report.pages import PredictionEntry, prediction_page
+from breastseg.training.checkpoint import Run, open_run
+
+_log = logging.getLogger("breastseg.predict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionResult:
+    """What a call of predict has done; the files are in `output`.
+
+    cases: with a result, from this call or, reused, from an earlier one.
+    failures: cases without a result.
+    masks: files that were recognised as masks and left out.
+    """
+
+    output: Path
+    cases: tuple[CaseResult, ...]
+    failures: tuple[Failure, ...]
+    masks: tuple[Path, ...]
+
+    @property
+    def num_failed(self) -> int:
+        """Cases without a result; the command line exits with 1 if there is one."""
+        return len(self.failures)
+
+    @property
+    def report_path(self) -> Path:
+        """The page to look at."""
+        return self.output / REPORT_NAME
+
+    @property
+    def index_path(self) -> Path:
+        """The same for programs: predictions.json."""
+        return self.output / INDEX_NAME
+
+
+def predict(
+    scans: Sequence[Path],
+    *,
+    model: Path,
+    output: Path,
+    threshold: float = DEFAULT_THRESHOLD,
+    threads: int | None = None,
+    overwrite: bool = False,
+    device: Device = "cpu",
+    progress: bool = False,
+) -> PredictionResult:
+    """Find the lesions in scans and write them into a prediction folder.
+
+    A file that cannot be read fails alone. Cases that this model and threshold finished in
+    an earlier call are not predicted again, so an interrupted call is repeated as it was.
+
+    Args:
+        scans: pictures, and folders that are searched for pictures; masks are left out.
+        model: a run folder, of either framework; neither framework is needed.
+        output: the prediction folder, see inference.prediction_folder.
+        threshold: pixels of at least this probability are lesion; in (0, 1].
+        threads: of the CPU; None takes all.
+        overwrite: predict all anew, and replace results of other models.
+        device: cuda needs ONNX Runtime with CUDA.
+        progress: show a bar on stderr.
+
+    Raises:
+        InputError: wrong arguments, nothing to predict, or results of another model.
+        LayoutError: two scans have the same case id.
+        RunFolderError, RecipeError, WeightsError: the model cannot be used.
+        MissingExtraError: the device needs a package that is not installed.
+        OutputError: a result cannot be written; what is there is whole.
+    """
+    check_threshold(threshold)
+    found = find_scans(scans, results_dir=output)
+    run = open_run(model)
+    maker = Maker(
+        fingerprint=run.fingerprint,
+        recipe=run.recipe.name,
+        framework=run.framework,
+        threshold=threshold,
+    )
+    folder = PredictionFolder(output, maker)
+    if not overwrite:
+        folder.refuse_others(case.case_id for case in found.cases)
+    segmenter = Segmenter.open(run.recipe, run.weights(), device=device, threads=threads)
+    make_folder(output)
+    with _log_file(output / LOG_NAME):
+        result = _predict_all(found, _Job(folder, segmenter, overwrite), progress=progress)
+        folder.write_index(result.cases, result.failures)
+        write_text(result.report_path, _page(result, run, threshold))
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is done to each case."""
+
+    folder: PredictionFolder
+    segmenter: Segmenter
+    overwrite: bool
+
+    def do(self, case: CaseFiles) -> CaseResult:
+        """Predict one case, unless it is done.
+
+        Raises:
+            InputError: the case cannot be predicted; others may.
+            OutputError: a result cannot be written.
+        """
+        sha256 = _sha256(case.image_path)
+        if not self.overwrite and (finished := self.folder.finished(case.case_id, sha256)):
+            return finished
+        image = read_image(case.image_path)
+        threshold = self.folder.maker.threshold
+        prediction = self.segmenter.predict(case.case_id, image, threshold)
+        return self.folder.write_case(prediction, overlay=_overlay(prediction), sha256=sha256)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageFileError(f"{path}: the picture cannot be read ({error.strerror}).") from None
+
+
+def _overlay(prediction: Prediction) -> bytes:
+    return overlay_png(prediction.image.pixels[0], prediction.mask[0])
+
+
+def _predict_all(found: Scans, job: _Job, *, progress: bool) -> PredictionResult:
+    cases, failures = [], []
+    _log.info("%d cases, %d masks left out", len(found.cases), len(found.masks))
+    for case in _with_bar(found.cases, shown=progress):
+        try:
+            result = job.do(case)
+        except InputError as error:
+            failures.append(Failure(case_id=case.case_id, reason=str(error)))
+            _log.warning("%s: failed: %s", case.case_id, error)
+        else:
+            cases.append(result)
+            done = "already done" if result.reused else "done"
+            _log.info("%s: %s, %d lesions", case.case_id, done, len(result.lesions))
+    return PredictionResult(
+        output=job.folder.path,
+        cases=tuple(cases),
+        failures=tuple(failures),
+        masks=found.masks,
+    )
+
+
+def _with_bar(cases: Sequence[CaseFiles], *, shown: bool) -> Iterator[CaseFiles]:
+    columns = (
+        TextColumn("Predicting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[case_id]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task("", total=len(cases), case_id="")
+        for case in cases:
+            bar.update(task, case_id=case.case_id)
+            yield case
+            bar.advance(task)
+
+
+def _page(result: PredictionResult, run: Run, threshold: float) -> str:
+    entries = [
+        PredictionEntry(
+            case_id=case.case_id,
+            picture=f"{quote(case.case_id)}/{OVERLAY_NAME}",
+            lesions=case.lesions,
+        )
+        for case in result.cases
+    ]
+    details = {
+        "Model": run.fingerprint,
+        "Trained in": run.framework,
+        "Threshold": f"{threshold:g}",
+    }
+    failures = {failure.case_id: failure.reason for failure in result.failures}
+    return prediction_page(entries, model=run.recipe.name, details=details, failures=failures)
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Append what breastseg logs to a file for a while."""
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: the log cannot be written ({error.strerror}).") from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("breastseg")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,158 @@
+"""Showing how far long work is, on stderr, and noting it in a log file."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from breastseg.core.errors import OutputError
+from breastseg.io.atomic import make_folder
+from breastseg.training.checkpoint import EpochRecord
+from breastseg.training.fit import Listener
+
+console = Console(stderr=True)
+LOG_NAME = "breastseg.log"
+
+
+def log_to_terminal(*, verbose: bool = False) -> None:
+    """Send the package's messages to stderr; warnings only unless verbose."""
+    logger = logging.getLogger("breastseg")
+    handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
+    handler.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+@contextlib.contextmanager
+def log_file(folder: Path) -> Iterator[None]:
+    """Note the package's messages in breastseg.log of a folder, too.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    make_folder(folder)
+    try:
+        handler = logging.FileHandler(folder / LOG_NAME, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder / LOG_NAME}: cannot be written ({error.strerror}).") from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("breastseg")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+class _Silent:
+    def step_done(self, *, epoch: int, step: int, num_steps: int, loss: float) -> None:
+        """Say nothing."""
+
+    def epoch_done(self, record: EpochRecord, *, is_best: bool) -> None:
+        """Say nothing."""
+
+
+def silent_listener() -> Listener:
+    """Return a listener that says nothing."""
+    return _Silent()
+
+
+def silent_reading(what: str, done: int, total: int) -> None:
+    """Say nothing of the reading of files."""
+
+
+class WorkBar:
+    """A progress bar for files that are worked through; call it as a Reading."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done)
+        if done == total:
+            self._progress.remove_task(self._tasks.pop(what))
+
+
+class TrainingBar(WorkBar):
+    """A progress bar for a training: loss, best validation Dice, time left of the whole run."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs = epochs
+        self._best = 0.0
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f}%"),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show the reading that goes before the training."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total, figures="")
+        super().__call__(what, done, total)
+
+    def step_done(self, *, epoch: int, step: int, num_steps: int, loss: float) -> None:
+        """See Listener.step_done."""
+        if self._task is None:
+            done = (epoch - 1) * num_steps
+            self._task = self._progress.add_task(
+                "Training", total=self._epochs * num_steps, completed=done, figures=""
+            )
+        self._progress.update(
+            self._task,
+            completed=(epoch - 1) * num_steps + step,
+            description=f"Epoch {epoch}/{self._epochs}",
+            figures=f"loss {loss:.3f}  best validation Dice {self._best:.3f}",
+        )
+
+    def epoch_done(self, record: EpochRecord, *, is_best: bool) -> None:
+        """See Listener.epoch_done."""
+        if is_best:
+            self._best = record.validation_dice

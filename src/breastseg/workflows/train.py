@@ -1,0 +1,253 @@
+"""breastseg train: from a folder of scans and a recipe to a run folder."""
+
+import hashlib
+import importlib.metadata
+import logging
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import breastseg
+from breastseg.backends.onnx.network import build_onnx
+from breastseg.backends.protocol import Backend, BackendConfig, make_backend
+from breastseg.core.errors import LayoutError, RunFolderError
+from breastseg.core.recipe import Recipe
+from breastseg.datasets.cases import CaseFiles, DataSet, read_case
+from breastseg.datasets.layouts import find_data_set
+from breastseg.datasets.near_duplicates import group_sizes, near_duplicate_groups
+from breastseg.datasets.splits import DataSplit, split_cases
+from breastseg.io.atomic import write_bytes
+from breastseg.pipeline.batches import PreparedCase, prepare_case
+from breastseg.training.checkpoint import Run, TrainingState, create_run, open_run
+from breastseg.training.fit import Listener, fit
+from breastseg.workflows.progress import log_file, silent_listener, silent_reading
+
+log = logging.getLogger(__name__)
+
+Reading = Callable[[str, int, int], None]
+"""Called with what is being read, how many are done and how many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """Where to compute. threads: of the CPU; None leaves them to the framework."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+
+
+ANYWHERE = Hardware()
+
+
+def train(
+    data: Path,
+    recipe: Recipe,
+    *,
+    framework: str,
+    output: Path | None = None,
+    hardware: Hardware = ANYWHERE,
+    listener: Listener | None = None,
+    reading: Reading | None = None,
+) -> Run:
+    """Train a network from the scans and masks of a folder.
+
+    Args:
+        data: a folder of a known layout; see datasets.layouts.
+        recipe: everything that decides the training.
+        framework: pytorch or tensorflow.
+        output: the run folder; runs/<recipe>-<framework>-<fingerprint> where None.
+        hardware: device and threads.
+        listener: told of every step and epoch.
+        reading: told of the progress of reading.
+
+    Returns:
+        The finished run, with weights.safetensors of the best epoch and model.onnx.
+
+    Raises:
+        LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
+        SplitError: too few groups.
+        RunFolderError, OutputError: the run folder.
+        HealthError: the loss went to NaN or infinity.
+        MissingExtraError: the framework is not installed.
+    """
+    reading = reading or silent_reading
+    name = f"{recipe.name}-{framework}-{recipe.fingerprint()}"
+    path = output or Path("runs") / name
+    backend = _backend(recipe, framework, hardware)
+    data_set = find_data_set(data)
+    _require_references(data_set)
+    split = _split(data_set, recipe, reading)
+    content = _content(data_set.cases)
+    run = create_run(
+        path,
+        recipe=recipe,
+        split=split,
+        environment=_environment(backend, data_set, content),
+        content=content,
+    )
+    return _train(run, backend, data_set, listener, reading)
+
+
+def resume(
+    path: Path,
+    *,
+    data: Path | None = None,
+    hardware: Hardware = ANYWHERE,
+    listener: Listener | None = None,
+    reading: Reading | None = None,
+) -> Run:
+    """Go on with a training that was interrupted; nothing is left to do for a finished one.
+
+    Args:
+        path: the run folder.
+        data: where the data set lies now, if it was moved.
+        hardware: device and threads.
+        listener: told of every step and epoch.
+        reading: told of the progress of reading.
+
+    Raises:
+        RunFolderError: the data set is not the one that the run was begun with.
+    """
+    run = open_run(path)
+    data_set = find_data_set(data or Path(run.environment["data"]))
+    if _content(data_set.cases) != run.content:
+        raise RunFolderError(
+            f"{data_set.root}: expected the {len(run.content)} images that {path} was begun with, "
+            "but images were added, removed or changed. Restore them, or train anew."
+        )
+    backend = _backend(run.recipe, run.framework, hardware)
+    return _train(run, backend, data_set, listener, reading or silent_reading)
+
+
+def _backend(recipe: Recipe, framework: str, hardware: Hardware) -> Backend:
+    config = BackendConfig(
+        network=recipe.network,
+        loss=recipe.loss,
+        optimisation=recipe.optimisation,
+        seed=recipe.seed,
+        device=hardware.device,
+        num_threads=hardware.threads,
+    )
+    return make_backend(framework, config)
+
+
+def _require_references(data_set: DataSet) -> None:
+    without = [case.case_id for case in data_set.cases if case.mask_paths is None]
+    if without:
+        raise LayoutError(
+            f"{data_set.root}: training needs a reference mask for each image, but "
+            f"{len(without)} have none, such as '{without[0]}'. Add masks, all black where there "
+            "is no lesion."
+        )
+
+
+def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
+    """Group by patient where every case has one, else by near duplicates."""
+    cases = data_set.cases
+    patients = {case.case_id: case.patient_id for case in cases if case.patient_id is not None}
+    if len(patients) == len(cases):
+        groups, method = patients, "patient"
+    else:
+        groups = near_duplicate_groups(
+            cases, progress=lambda done: reading("Looking for near duplicates", done, len(cases))
+        )
+        method = "near-duplicate group"
+    split = split_cases(cases, groups, recipe.split, seed=recipe.seed, method=method)
+    together = sum(size for size in group_sizes(groups).values() if size > 1)
+    sizes = ", ".join(f"{part} {len(ids)}" for part, ids in split.parts.items())
+    log.info(
+        "%s: %d images in %d groups (%s; %d images share one); %s",
+        *(data_set.layout, len(cases), len(set(groups.values())), method, together, sizes),
+    )
+    for note in data_set.notes:
+        log.warning("%s", note)
+    return split
+
+
+def _content(cases: Iterable[CaseFiles]) -> dict[str, str]:
+    return {case.case_id: _file_hash(case.image_path) for case in cases}
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _environment(backend: Backend, data_set: DataSet, content: dict[str, str]) -> dict[str, Any]:
+    packages = {"pytorch": "torch", "tensorflow": "tensorflow"}
+    names = ["numpy", packages[backend.name]]
+    names += ["keras"] if backend.name == "tensorflow" else []
+    versions = {"breastseg": breastseg.__version__, "python": platform.python_version()}
+    for name in names:
+        versions[name] = _version(name)
+    digest = hashlib.sha256("".join(sorted(content.values())).encode()).hexdigest()
+    return {
+        "framework": backend.name,
+        "device": backend.device,
+        "precision": backend.precision,
+        "cpus": os.cpu_count(),
+        "versions": versions,
+        "data": str(data_set.root.resolve()),
+        "layout": data_set.layout,
+        "data_fingerprint": digest[:12],
+    }
+
+
+def _version(package: str) -> str:
+    for name in (package, f"{package}-cpu"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "unknown"
+
+
+def _prepare(
+    cases: Sequence[CaseFiles], recipe: Recipe, what: str, reading: Reading
+) -> list[PreparedCase]:
+    prepared = []
+    for done, files in enumerate(cases, start=1):
+        prepared.append(prepare_case(read_case(files), recipe.preprocessing))
+        reading(what, done, len(cases))
+    return prepared
+
+
+def _train(
+    run: Run, backend: Backend, data_set: DataSet, listener: Listener | None, reading: Reading
+) -> Run:
+    with log_file(run.path):
+        parts = [data_set.only(run.split.parts[part]) for part in ("train", "validation")]
+        training = _prepare(parts[0], run.recipe, "Reading the training part", reading)
+        validation = _prepare(parts[1], run.recipe, "Reading the validation part", reading)
+        log.info("Training on %s in %s, %s", backend.device, backend.name, backend.precision)
+        run.unseal()
+        try:
+            state = fit(backend, training, validation, run, listener or silent_listener())
+        except KeyboardInterrupt:
+            if not run.weights_path.is_file():
+                run.save_best(backend.weights())
+            _finish(run)
+            raise
+        _finish(run)
+        _judge(state)
+    return run
+
+
+def _finish(run: Run) -> None:
+    """Make the run usable without a framework, and safe against later damage."""
+    model = build_onnx(run.recipe.network, run.weights())
+    write_bytes(run.path / "model.onnx", model.SerializeToString())
+    run.seal(["weights.safetensors", "model.onnx"])
+
+
+def _judge(state: TrainingState) -> None:
+    """Say so when a network has learnt nothing: no score may hide it."""
+    best = max(record.validation_dice for record in state.history)
+    if best == 0:
+        log.warning(
+            "The network finds nothing: the validation Dice was 0 in every epoch. It predicts "
+            "background everywhere. Train longer, or with another learning rate."
+        )
