@@ -60,12 +60,19 @@ def open_runtime(
 
     if threads is not None and threads < 1:
         raise InputError(f"threads must be 1 or more, got {threads}. Leave it out to use all.")
-    if device not in ("cpu", "cuda"):
-        raise InputError(f"device must be 'cpu' or 'cuda', got '{device}'.")
+    _check_choice("device", device, ("cpu", "cuda"))
+    if runtime is None:
+        runtime = "openvino" if device == "cpu" else "onnxruntime"
+    _check_choice("runtime", runtime, ("openvino", "onnxruntime"))
     model = bytes(build_onnx(spec, weights).SerializeToString())
-    if runtime == "onnxruntime" or (runtime is None and device == "cuda"):
-        return OnnxRuntime(model, spec, device=device, threads=threads, precision=precision)
-    return OpenVinoRuntime(model, spec, device=device, threads=threads, precision=precision)
+    kind = OpenVinoRuntime if runtime == "openvino" else OnnxRuntime
+    return kind(model, spec, device=device, threads=threads, precision=precision)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        expected = " or ".join(f"'{choice}'" for choice in choices)
+        raise InputError(f"{name} must be {expected}, got '{value}'.")
 
 
 class OpenVinoRuntime:

@@ -89,7 +89,9 @@ class Segmenter:
                 "the network's logits must be finite, found NaN or infinity: its weights are too "
                 "large for this image. Predict in float32, or train again."
             )
-        return np.clip(letterbox.invert(expit(logits[0, 0])), 0, 1)[None]
+        probability = letterbox.invert(np.asarray(expit(logits[0, 0]), np.float32))
+        # Interpolation may round a last bit beyond 1.
+        return np.asarray(np.clip(probability, 0, 1)[None], np.float32)
 
     def predict(
         self, case_id: str, image: Image, threshold: float = DEFAULT_THRESHOLD

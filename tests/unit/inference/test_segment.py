@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from breastseg.core.errors import GeometryError, InputError, WeightsError
+from breastseg.core.image import Image
+from breastseg.core.recipe import Preprocessing, Recipe, UNetSpec
+from breastseg.inference.segment import Segmenter
+from breastseg.networks.spec import initial_weights
+
+RECIPE = Recipe(
+    network=UNetSpec(channels=(4, 8), convolutions=1), preprocessing=Preprocessing(size=32)
+)
+
+
+class FakeRuntime:
+    """Takes the image for its logits, times a factor."""
+
+    def __init__(self, factor=4.0):
+        self.factor = factor
+        self.shapes = []
+
+    def logits(self, images):
+        self.shapes.append(images.shape)
+        return images * np.float32(self.factor)
+
+
+def image_of(pixels, affine=None):
+    return Image(pixels=np.asarray(pixels, np.float32)[None], affine=affine)
+
+
+def disc(rows, columns, centre, radius):
+    grid = np.indices((rows, columns)) - np.reshape(centre, (2, 1, 1))
+    return np.where((grid**2).sum(axis=0) <= radius**2, 200.0, 20.0)
+
+
+def test_a_bright_disc_is_found_on_its_own_grid():
+    affine = np.diag([1.0, 0.1, 0.1, 1.0])
+    image = image_of(disc(60, 90, (20, 65), 12), affine)
+    runtime = FakeRuntime()
+    prediction = Segmenter(RECIPE, runtime).predict("disc", image)
+    assert runtime.shapes == [(1, 1, 32, 32)]
+    assert prediction.probability.shape == prediction.labels.shape == (1, 60, 90)
+    (lesion,) = prediction.lesions
+    row_start, column_start, row_stop, column_stop = lesion.bounding_box
+    assert (row_start + row_stop) / 2 == pytest.approx(20.5, abs=2)
+    assert (column_start + column_stop) / 2 == pytest.approx(65.5, abs=2)
+    assert lesion.long_axis_mm == pytest.approx(2.5, abs=0.5)
+    np.testing.assert_array_equal(prediction.mask, prediction.labels == 1)
+    inside = prediction.probability[prediction.mask]
+    assert inside.min() >= prediction.threshold == 0.5
+    assert lesion.probability == inside.max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (1, 1), (3, 2000), (700, 2), (31, 33)])
+def test_images_of_any_shape_give_a_defined_result(shape):
+    pixels = np.random.default_rng(0).integers(0, 255, shape)
+    probability = Segmenter.open(RECIPE, initial_weights(RECIPE.network, 0), threads=1).probability(
+        image_of(pixels)
+    )
+    assert probability.shape == (1, *shape)
+    assert probability.dtype == np.float32
+    assert np.isfinite(probability).all()
+    assert probability.min() >= 0
+    assert probability.max() <= 1
+
+
+def test_a_constant_image_is_the_image_of_zeros_for_the_network():
+    segmenter = Segmenter(RECIPE, FakeRuntime())
+    for value in (0, 255, 65535):
+        np.testing.assert_array_equal(segmenter.probability(image_of(np.full((9, 9), value))), 0.5)
+
+
+def test_the_sigmoid_holds_for_huge_logits():
+    pixels = disc(32, 32, (16, 16), 5)
+    probability = Segmenter(RECIPE, FakeRuntime(1e6)).probability(image_of(pixels))
+    assert probability[0, 16, 16] == 1
+    assert probability[0, 0, 0] == 0
+
+
+def test_logits_that_are_not_finite_are_an_error():
+    with pytest.raises(WeightsError, match="logits must be finite"):
+        Segmenter(RECIPE, FakeRuntime(np.inf)).probability(image_of(disc(32, 32, (16, 16), 5)))
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (1, 0, 8), (8, 8)])
+def test_refuses_what_is_no_2d_image(shape):
+    image = Image(pixels=np.zeros(shape, np.float32))
+    with pytest.raises(GeometryError, match=r"\(1, rows, columns\)"):
+        Segmenter(RECIPE, FakeRuntime()).predict("case", image)
+
+
+def test_refuses_a_threshold_out_of_range():
+    with pytest.raises(InputError, match="threshold"):
+        Segmenter(RECIPE, FakeRuntime()).predict("case", image_of(np.ones((4, 4))), threshold=50)
