@@ -16,6 +16,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 Luminance = Float32[np.ndarray, "rows columns"]
 Mask = Bool[np.ndarray, "rows columns"]
 
+# What Pillow raises for damaged files; TypeError for TIFF tags of a wrong type.
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, Pillow.DecompressionBombError)
+
 # Rec. ITU-R BT.601-7, section 2.5.1, as in Pillow's own conversion to grey.
 _RED_GREEN_BLUE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -44,7 +47,7 @@ def read_luminance(path: Path) -> Luminance:
             grey = _to_grey(ImageOps.exif_transpose(file))
     except ImageFileError:
         raise
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+    except _PILLOW_ERRORS as error:
         raise ImageFileError(_unreadable(path, error)) from None
     if not np.isfinite(grey).all():
         raise ImageFileError(f"{path}: grey values must be finite, found NaN or infinity.")
@@ -60,7 +63,7 @@ def read_size(path: Path) -> tuple[int, int]:
     try:
         with Pillow.open(path) as file:
             return file.height, file.width
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+    except _PILLOW_ERRORS as error:
         raise ImageFileError(_unreadable(path, error)) from None
 
 
@@ -91,6 +94,8 @@ def _unreadable(path: Path, error: Exception) -> str:
             f"{path}: expected a picture ({', '.join(SUFFIXES)}), but the file holds {kind}. "
             "Replace or remove it."
         )
+    if isinstance(error, Pillow.DecompressionBombError):
+        return f"{path}: the picture is too large to be read safely ({error}) Scale it down."
     return f"{path}: the picture is truncated or damaged ({error}). Copy it again."
 
 
