@@ -1,0 +1,152 @@
+"""Figures for the pages: SVG in a light and a dark version, without pyplot's global state.
+
+Matplotlib is imported when a figure is drawn: predicting draws none and need not wait for it.
+"""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, told apart by colour-blind people; none is lost on white or black.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_LINE_STYLES = ("-", "--", ":", "-.")
+_NUM_BINS = 20
+_GOOD_DICE = 0.7
+_INCHES = (5.6, 3.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure as the source of an HTML image.
+
+    alt: what it shows, in words, for those who don't see it.
+    light, dark: data URIs of SVG, for a light and for a dark page.
+    """
+
+    title: str
+    alt: str
+    light: str
+    dark: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Theme:
+    ink: str
+    faint: str
+
+
+_LIGHT, _DARK = _Theme(ink="#1c2833", faint="#d5dce3"), _Theme(ink="#dbe4ec", faint="#34424f")
+
+
+def dice_histogram(
+    dice_by_label: Mapping[str, Sequence[float]], means: Mapping[str, float]
+) -> Figure:
+    """Show how the Dice of single images is spread, by label, with means as vertical lines.
+
+    Args:
+        dice_by_label: Dice per image in [0, 1]; the labels' bars are stacked.
+        means: the mean Dice of the model and of what it is compared with, by name.
+    """
+
+    def draw(axes: "Axes", theme: _Theme) -> None:
+        colours = cycle(_COLOURS)
+        axes.hist(
+            [list(part) for part in dice_by_label.values()],
+            bins=np.linspace(0, 1, _NUM_BINS + 1).tolist(),
+            stacked=True,
+            color=[next(colours) for _ in dice_by_label],
+            label=list(dice_by_label),
+        )
+        for style, (name, mean) in zip(cycle(_LINE_STYLES), means.items(), strict=False):
+            axes.axvline(mean, color=theme.ink, linestyle=style, label=f"{name} {mean:.3f}")
+        axes.set(xlim=(-0.01, 1.01), xlabel="Dice of one image", ylabel="images")
+        axes.locator_params(axis="y", integer=True)
+
+    values = [dice for part in dice_by_label.values() for dice in part]
+    alt = (
+        f"Histogram of the Dice of {len(values)} images with a lesion: "
+        f"{sum(dice == 0 for dice in values)} at 0, "
+        f"{sum(dice >= _GOOD_DICE for dice in values)} at {_GOOD_DICE} or more. Means: "
+        + "; ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+    )
+    return _figure("Dice of every image with a lesion", alt, draw)
+
+
+def training_curves(
+    training_loss: Sequence[float], validation_dice: Sequence[float | None]
+) -> Figure:
+    """Show loss and validation Dice over the epochs, the best epoch marked.
+
+    Args:
+        training_loss: mean loss of each epoch, from the first on.
+        validation_dice: mean Dice of each epoch in [0, 1]; None where it was not measured.
+    """
+    epochs = range(1, len(training_loss) + 1)
+    measured = [
+        (epoch, dice)
+        for epoch, dice in zip(epochs, validation_dice, strict=True)
+        if dice is not None
+    ]
+    best = max(measured, key=lambda point: point[1], default=None)
+
+    def draw(axes: "Axes", theme: _Theme) -> None:
+        axes.plot(epochs, training_loss, color=_COLOURS[1], label="training loss")
+        axes.set(xlabel="epoch", ylabel="training loss")
+        axes.locator_params(axis="x", integer=True)
+        right = axes.twinx()
+        _dress(right, theme)
+        right.plot(
+            [epoch for epoch, _ in measured],
+            [dice for _, dice in measured],
+            color=_COLOURS[4],
+            marker=".",
+            label="validation Dice",
+        )
+        right.set(ylim=(0, 1), ylabel="validation Dice")
+        if best:
+            axes.axvline(best[0], color=theme.ink, linestyle=":", label=f"best epoch {best[0]}")
+
+    reached = f"best validation Dice {best[1]:.3f} in epoch {best[0]}" if best else "no Dice yet"
+    span = f"{training_loss[0]:.3f} to {training_loss[-1]:.3f}" if training_loss else "not known"
+    alt = f"Training over {len(training_loss)} epochs: loss from {span}; {reached}."
+    return _figure("Training", alt, draw)
+
+
+def _figure(title: str, alt: str, draw: Callable[["Axes", _Theme], None]) -> Figure:
+    light, dark = (_rendered(draw, theme) for theme in (_LIGHT, _DARK))
+    return Figure(title=title, alt=alt, light=light, dark=dark)
+
+
+def _rendered(draw: Callable[["Axes", _Theme], None], theme: _Theme) -> str:
+    """Return the figure as a data URI; the same figure gives the same bytes."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=_INCHES, layout="constrained")
+    axes = canvas.add_subplot()
+    _dress(axes, theme)
+    draw(axes, theme)
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas.legend(
+        loc="outside upper left", ncols=2, frameon=False, fontsize="small", labelcolor=theme.ink
+    )
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "breastseg"}):
+        canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _dress(axes: "Axes", theme: _Theme) -> None:
+    axes.tick_params(colors=theme.ink)
+    axes.xaxis.label.set_color(theme.ink)
+    axes.yaxis.label.set_color(theme.ink)
+    for spine in axes.spines.values():
+        spine.set_color(theme.faint)

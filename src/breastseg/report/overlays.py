@@ -1,0 +1,177 @@
+"""Pictures of an image with the outlines of what the model marked and the reader drew.
+
+The colours are those of Okabe and Ito, told apart by colour-blind people; the reader's line
+is dashed as well, so that a grey print can be read too.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Int, UInt8
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from breastseg.core.errors import GeometryError
+from breastseg.core.lesion import Lesion
+from breastseg.io.raster import encode_png
+
+MODEL_COLOUR = (230, 159, 0)
+READER_COLOUR = (86, 180, 233)
+LONGER_SIDE = 768
+
+_RIM_COLOUR = (0, 0, 0)
+_STRIP_COLOUR = (16, 22, 28)
+_TEXT_COLOUR = (222, 229, 236)
+_WINDOW_PERCENTILES = (1, 99)
+_DASH, _GAP = 10, 6
+
+Grey = Float32[np.ndarray, "rows columns"]
+Mask = Bool[np.ndarray, "rows columns"]
+Colour = UInt8[np.ndarray, "rows columns 3"]
+Outline = Int[np.ndarray, "points 1 2"]
+
+
+def overlay_png(
+    pixels: Grey,
+    mask: Mask | None,
+    reference: Mask | None = None,
+    *,
+    lesions: Sequence[Lesion] = (),
+    longer_side: int = LONGER_SIDE,
+    legend: bool = True,
+) -> bytes:
+    """Return the picture of draw_overlay as a PNG file."""
+    picture = draw_overlay(
+        pixels, mask, reference, lesions=lesions, longer_side=longer_side, legend=legend
+    )
+    return encode_png(picture)
+
+
+def draw_overlay(
+    pixels: Grey,
+    mask: Mask | None,
+    reference: Mask | None = None,
+    *,
+    lesions: Sequence[Lesion] = (),
+    longer_side: int = LONGER_SIDE,
+    legend: bool = True,
+) -> Colour:
+    """Draw thin outlines over an image, scaled so that its longer side has a given length.
+
+    Args:
+        pixels: grey values in any unit; shown from their 1st to their 99th percentile.
+        mask: what the model marked: a solid orange line. None where no model has looked.
+        reference: what the reader drew: a dashed blue line. None where no reader has looked.
+        lesions: numbered in the picture, with their probability.
+        longer_side: of the picture in pixels, without the legend. A small image is enlarged,
+            so that the lines stay thin beside what they outline.
+        legend: add a strip below the image that names the lines.
+
+    Raises:
+        GeometryError: a mask has another shape than the image.
+    """
+    for drawn in (mask, reference):
+        if drawn is not None and drawn.shape != pixels.shape:
+            raise GeometryError(
+                f"an outline must have the shape of its image {pixels.shape}, got {drawn.shape}."
+            )
+    scale = longer_side / max(pixels.shape)
+    picture = np.repeat(_scaled(_windowed(pixels), scale)[..., None], 3, axis=2)
+    _outline(picture, mask, reference)
+    canvas = Pillow.fromarray(picture)
+    _number(canvas, lesions, scale)
+    if legend:
+        canvas = _with_legend(canvas, mask, reference)
+    return np.asarray(canvas)
+
+
+def _windowed(pixels: Grey) -> UInt8[np.ndarray, "rows columns"]:
+    low, high = np.percentile(pixels, _WINDOW_PERCENTILES)
+    if high <= low:  # nearly all of one grey: show whatever stands out of it
+        low, high = float(pixels.min()), float(pixels.max())
+    grey = (pixels - low) / max(high - low, np.finfo(np.float32).tiny)
+    return np.asarray(np.rint(255 * np.clip(grey, 0, 1)), np.uint8)
+
+
+def _scaled(
+    grey: UInt8[np.ndarray, "rows columns"], scale: float
+) -> UInt8[np.ndarray, "rows columns"]:
+    rows, columns = (max(1, round(scale * length)) for length in grey.shape)
+    method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(grey, (columns, rows), interpolation=method), np.uint8)
+
+
+def _outline(picture: Colour, mask: Mask | None, reference: Mask | None) -> None:
+    """Draw both lines with a dark rim, the dashed one on top so that both show where they meet."""
+    shape = picture.shape[:2]
+    thickness = max(2, round(max(shape) / 384))
+    model = [] if mask is None else _outlines(mask, shape)
+    reader = [] if reference is None else _outlines(reference, shape)
+    cv2.polylines(picture, [*model, *reader], True, _RIM_COLOUR, thickness + 2, cv2.LINE_AA)
+    cv2.polylines(picture, model, True, MODEL_COLOUR, thickness, cv2.LINE_AA)
+    cv2.polylines(picture, _dashes(reader), False, READER_COLOUR, thickness, cv2.LINE_AA)
+
+
+def _outlines(mask: Mask, shape: tuple[int, ...]) -> list[Outline]:
+    """Return the outer and inner outlines of a mask, at the size of the picture.
+
+    Between pixels the edge runs smoothly. Where the picture is smaller than the image, a mask
+    of a single pixel still shows.
+    """
+    rows, columns = shape
+    shrinks = rows < mask.shape[0] or columns < mask.shape[1]
+    method, level = (cv2.INTER_AREA, 0.0) if shrinks else (cv2.INTER_LINEAR, 0.49)
+    share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=method)
+    inside = (share > level).astype(np.uint8)
+    outlines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return list(outlines)
+
+
+def _dashes(outlines: Sequence[Outline]) -> list[Outline]:
+    return [
+        outline[start : start + _DASH]
+        for outline in outlines
+        for start in range(0, len(outline), _DASH + _GAP)
+    ]
+
+
+def _number(canvas: Pillow.Image, lesions: Sequence[Lesion], scale: float) -> None:
+    """Write each lesion's number and probability above its bounding box, inside the image."""
+    draw, font = ImageDraw.Draw(canvas), _font(canvas)
+    for lesion in lesions:
+        text = f"{lesion.number}: {lesion.probability:.2f}"
+        left, top, right, bottom = draw.textbbox((0, 0), text, font)
+        width, height, margin = right + 8, bottom + 6, 4
+        row, column, *_ = lesion.bounding_box
+        x = min(max(round(column * scale), 0), max(canvas.width - int(width), 0))
+        y = max(round(row * scale) - int(height) - margin, 0)
+        draw.rectangle((x, y, x + width, y + height), fill=MODEL_COLOUR)
+        draw.text((x + 4 - left / 2, y + 3 - top / 2), text, fill=_RIM_COLOUR, font=font)
+
+
+def _with_legend(canvas: Pillow.Image, mask: Mask | None, reference: Mask | None) -> Pillow.Image:
+    font = _font(canvas)
+    height = round(2.2 * font.size)
+    whole = Pillow.new("RGB", (canvas.width, canvas.height + height), _STRIP_COLOUR)
+    whole.paste(canvas)
+    draw, x, y = ImageDraw.Draw(whole), font.size, canvas.height + height // 2
+    for drawn, name, colour, dashed in (
+        (mask, "model", MODEL_COLOUR, False),
+        (reference, "reader", READER_COLOUR, True),
+    ):
+        if drawn is None:
+            continue
+        for start in (0, 12, 24) if dashed else (0,):
+            draw.line((x + start, y, x + start + (7 if dashed else 31), y), fill=colour, width=3)
+        text = name if drawn.any() else f"{name}: no lesion"
+        draw.text((x + 40, y), text, fill=_TEXT_COLOUR, font=font, anchor="lm")
+        x += 40 + draw.textlength(text, font) + 1.5 * font.size
+    return whole
+
+
+def _font(canvas: Pillow.Image) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(max(11, max(canvas.size) // 38))
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise RuntimeError("Pillow was built without FreeType; install Pillow's own wheel.")
+    return font
