@@ -79,6 +79,7 @@ class _Body:
     waves: amplitude, number around the outline, phase; smooth lobes.
     spikes: amplitude, number, phase of narrow spicules.
     margin: width of the edge as a share of the radius.
+    contrast_db, grain_db: echo against the mean of the tissue that it replaces; its unevenness.
     through_db: change of the echo behind the body, for a path of its full depth.
     rim_db, back_db: a bright rim all around, and at the wall that lies deeper.
     """
@@ -89,7 +90,7 @@ class _Body:
     waves: tuple[tuple[float, int, float], ...] = ()
     spikes: tuple[float, int, float] = (0.0, 1, 0.0)
     margin: float = 0.05
-    level_db: float = -25.0
+    contrast_db: float = -10.0
     grain_db: float = 1.5
     through_db: float = 0.0
     rim_db: float = 0.0
@@ -246,12 +247,12 @@ def _benign(random: np.random.Generator, centre: tuple[float, float], radius: fl
         semi_axes=(radius * random.uniform(0.5, 0.8), radius),
         angle=random.normal(0, 0.25),
         margin=0.04,
-        level_db=random.uniform(-28, -22),
+        contrast_db=random.uniform(-14, -8),
         through_db=random.uniform(-2, 5),
         rim_db=random.uniform(2, 6),
     )
     if random.random() < 0.3:
-        return replace(solid, level_db=-48.0, through_db=random.uniform(5, 10), back_db=10.0)
+        return replace(solid, contrast_db=-35.0, through_db=random.uniform(5, 10), back_db=10.0)
     if random.random() < 0.5:
         lobes = (random.uniform(0.06, 0.13), int(random.integers(2, 5)), random.uniform(0, 6.28))
         return replace(solid, waves=(lobes,))
@@ -272,7 +273,7 @@ def _malignant(random: np.random.Generator, centre: tuple[float, float], radius:
         waves=waves,
         spikes=spikes if spiculated else (0.0, 1, 0.0),
         margin=random.uniform(0.06, 0.14),
-        level_db=random.uniform(-31, -25),
+        contrast_db=random.uniform(-18, -11),
         grain_db=3.0,
         through_db=random.uniform(-20, -6) if random.random() < 0.7 else 0.0,
         rim_db=random.uniform(2, 6),
@@ -296,7 +297,7 @@ def _fat_lobule(random: np.random.Generator, grid: _Grid) -> _Body:
         semi_axes=(random.uniform(0.025, 0.05), random.uniform(0.07, 0.14)),
         angle=random.normal(0, 0.2),
         margin=0.08,
-        level_db=_FAT_DB + random.uniform(-2, 1),
+        contrast_db=random.uniform(-8, -4),
         grain_db=2.5,
         rim_db=7.0,
     )
@@ -306,7 +307,7 @@ def _rib(random: np.random.Generator, grid: _Grid) -> _Body:
     return _Body(
         centre=(grid.height * random.uniform(0.85, 0.95), random.uniform(0.1, 0.9)),
         semi_axes=(0.05, random.uniform(0.08, 0.14)),
-        level_db=-24.0,
+        contrast_db=-5.0,
         through_db=-25.0,
         rim_db=8.0,
         rim_width=0.15,
@@ -340,7 +341,8 @@ def _with_body(grid: _Grid, echo_db: _Map, body: _Body, grain: _Map) -> _Map:
     """Return the echogenicity with a body in it, and with what it does to the echo behind it."""
     excess = _excess(grid, body)
     inside = _step(excess / (body.margin / 2))
-    level_db = body.level_db + body.grain_db * grain
+    replaced_db = np.average(echo_db, weights=inside)
+    level_db = replaced_db + body.contrast_db + body.grain_db * grain
     rim = np.exp(-np.square((excess + body.rim_width / 2) / body.rim_width))
     deeper = np.clip((grid.depth - body.centre[0]) / body.semi_axes[0], 0, 1)
     path = np.cumsum(inside, axis=0) / (2 * body.semi_axes[0] * grid.shape[1])

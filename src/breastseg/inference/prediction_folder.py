@@ -28,13 +28,12 @@ SCHEMA_VERSION = 1
 INDEX_NAME = "predictions.json"
 TABLE_NAME = "predictions.csv"
 REPORT_NAME = "report.html"
-LOG_NAME = "breastseg.log"
 MASK_NAME = "mask.png"
 OVERLAY_NAME = "overlay.png"
 LESIONS_NAME = "lesions.json"
 
 _MAX_NAME_BYTES = 255
-_RESERVED = (INDEX_NAME, TABLE_NAME, REPORT_NAME, LOG_NAME)
+_RESERVED = (INDEX_NAME, TABLE_NAME, REPORT_NAME, "breastseg.log")
 _EDGES = ("row_start", "column_start", "row_stop", "column_stop")
 _MEASURES = (
     "probability",

@@ -174,6 +174,5 @@ def _padded(images: Images, spec: UNetSpec) -> Images:
 
 
 def _cropped(logits: Logits, images: Images) -> Logits:
-    """Cut the padding off, as an array of its own: runtimes use their buffers again."""
     rows, columns = images.shape[2:]
-    return np.array(logits[..., :rows, :columns], np.float32)
+    return np.asarray(logits[..., :rows, :columns], np.float32)

@@ -17,6 +17,7 @@ from breastseg.backends.weights import read_weights, save_weights
 from breastseg.core.errors import RunFolderError
 from breastseg.core.recipe import Recipe, read_recipe
 from breastseg.datasets.splits import DataSplit
+from breastseg.evaluation.baselines import ConstantMask
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.networks.spec import check_weights
 
@@ -118,6 +119,18 @@ class Run:
     def save_best(self, weights: Mapping[str, Array]) -> None:
         """Replace the best epoch's weights."""
         save_weights(self.weights_path, weights)
+
+    def save_constant_mask(self, mask: ConstantMask) -> None:
+        """Note the constant baseline, chosen on the training masks."""
+        rows = ["".join("#" if cell else "." for cell in row) for row in mask.cells.tolist()]
+        document = {"name": mask.name, "description": mask.description, "cells": rows}
+        write_json(self.path / "constant-mask.json", {"schema_version": 1, **document})
+
+    def constant_mask(self) -> ConstantMask:
+        """Return the mask that fits the training masks best, whatever the image."""
+        document = _read_json(self.path / "constant-mask.json")
+        cells = np.array([[cell == "#" for cell in row] for row in document["cells"]])
+        return ConstantMask(name=document["name"], description=document["description"], cells=cells)
 
     def seal(self, names: Sequence[str]) -> None:
         """Note the checksums of finished files, against later damage."""

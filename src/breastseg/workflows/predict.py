@@ -2,22 +2,18 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from breastseg.core.errors import ImageFileError, InputError, OutputError
+from breastseg.core.errors import ImageFileError, InputError
 from breastseg.core.lesion import check_threshold
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.scans import Scans, find_scans
 from breastseg.inference.prediction_folder import (
     INDEX_NAME,
-    LOG_NAME,
     OVERLAY_NAME,
     REPORT_NAME,
     CaseResult,
@@ -27,11 +23,12 @@ from breastseg.inference.prediction_folder import (
 )
 from breastseg.inference.runtime import Device
 from breastseg.inference.segment import DEFAULT_THRESHOLD, Prediction, Segmenter
-from breastseg.io.atomic import make_folder, write_text
+from breastseg.io.atomic import write_text
 from breastseg.io.raster import read_image
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
-from breastseg.training.checkpoint import Run, open_run
+from breastseg.training.checkpoint import open_run
+from breastseg.workflows.progress import WorkBar, log_file, silent_reading
 
 _log = logging.getLogger("breastseg.predict")
 
@@ -112,11 +109,11 @@ def predict(
     if not overwrite:
         folder.refuse_others(case.case_id for case in found.cases)
     segmenter = Segmenter.open(run.recipe, run.weights(), device=device, threads=threads)
-    make_folder(output)
-    with _log_file(output / LOG_NAME):
-        result = _predict_all(found, _Job(folder, segmenter, overwrite), progress=progress)
+    job = _Job(folder, segmenter, overwrite)
+    with log_file(output), WorkBar() if progress else nullcontext(silent_reading) as reading:
+        result = _predict_all(found, job, reading)
         folder.write_index(result.cases, result.failures)
-        write_text(result.report_path, _page(result, run, threshold))
+        write_text(result.report_path, _page(result, maker))
     return result
 
 
@@ -153,13 +150,17 @@ def _sha256(path: Path) -> str:
 
 
 def _overlay(prediction: Prediction) -> bytes:
-    return overlay_png(prediction.image.pixels[0], prediction.mask[0])
+    pixels, mask = prediction.image.pixels[0], prediction.mask[0]
+    return overlay_png(pixels, mask, lesions=prediction.lesions)
 
 
-def _predict_all(found: Scans, job: _Job, *, progress: bool) -> PredictionResult:
+def _predict_all(
+    found: Scans, job: _Job, reading: Callable[[str, int, int], None]
+) -> PredictionResult:
     cases, failures = [], []
     _log.info("%d cases, %d masks left out", len(found.cases), len(found.masks))
-    for case in _with_bar(found.cases, shown=progress):
+    for done, case in enumerate(found.cases):
+        reading("Predicting", done, len(found.cases))
         try:
             result = job.do(case)
         except InputError as error:
@@ -167,8 +168,9 @@ def _predict_all(found: Scans, job: _Job, *, progress: bool) -> PredictionResult
             _log.warning("%s: failed: %s", case.case_id, error)
         else:
             cases.append(result)
-            done = "already done" if result.reused else "done"
-            _log.info("%s: %s, %d lesions", case.case_id, done, len(result.lesions))
+            how = "done before" if result.reused else "done"
+            _log.info("%s: %s, lesions: %d", case.case_id, how, len(result.lesions))
+    reading("Predicting", len(found.cases), len(found.cases))
     return PredictionResult(
         output=job.folder.path,
         cases=tuple(cases),
@@ -177,23 +179,7 @@ def _predict_all(found: Scans, job: _Job, *, progress: bool) -> PredictionResult
     )
 
 
-def _with_bar(cases: Sequence[CaseFiles], *, shown: bool) -> Iterator[CaseFiles]:
-    columns = (
-        TextColumn("Predicting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[case_id]}", markup=False),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task("", total=len(cases), case_id="")
-        for case in cases:
-            bar.update(task, case_id=case.case_id)
-            yield case
-            bar.advance(task)
-
-
-def _page(result: PredictionResult, run: Run, threshold: float) -> str:
+def _page(result: PredictionResult, maker: Maker) -> str:
     entries = [
         PredictionEntry(
             case_id=case.case_id,
@@ -203,29 +189,9 @@ def _page(result: PredictionResult, run: Run, threshold: float) -> str:
         for case in result.cases
     ]
     details = {
-        "Model": run.fingerprint,
-        "Trained in": run.framework,
-        "Threshold": f"{threshold:g}",
+        "Model": maker.fingerprint,
+        "Trained in": maker.framework,
+        "Threshold": f"{maker.threshold:g}",
     }
-    failures = {failure.case_id: failure.reason for failure in result.failures}
-    return prediction_page(entries, model=run.recipe.name, details=details, failures=failures)
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Append what breastseg logs to a file for a while."""
-    try:
-        handler = logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: the log cannot be written ({error.strerror}).") from None
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("breastseg")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)
-        handler.close()
+    failures = [(failure.case_id, failure.reason) for failure in result.failures]
+    return prediction_page(entries, model=maker.recipe, details=details, failures=failures)

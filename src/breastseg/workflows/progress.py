@@ -92,7 +92,6 @@ class WorkBar:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
@@ -105,8 +104,9 @@ class WorkBar:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` are done."""
+        self._progress.start()
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
+            self._tasks[what] = self._progress.add_task(what, total=total, figures="")
         self._progress.update(self._tasks[what], completed=done)
         if done == total:
             self._progress.remove_task(self._tasks.pop(what))
@@ -131,12 +131,6 @@ class TrainingBar(WorkBar):
             transient=True,
         )
         self._task: TaskID | None = None
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Show the reading that goes before the training."""
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total, figures="")
-        super().__call__(what, done, total)
 
     def step_done(self, *, epoch: int, step: int, num_steps: int, loss: float) -> None:
         """See Listener.step_done."""

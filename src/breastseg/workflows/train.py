@@ -5,13 +5,13 @@ import importlib.metadata
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import breastseg
-from breastseg.backends.onnx.network import build_onnx
+from breastseg.backends.onnx.network import onnx_file
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
 from breastseg.core.errors import LayoutError, RunFolderError
 from breastseg.core.recipe import Recipe
@@ -19,7 +19,10 @@ from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import group_sizes, near_duplicate_groups
 from breastseg.datasets.splits import DataSplit, split_cases
+from breastseg.evaluation.baselines import best_constant_mask
+from breastseg.evaluation.overlap import Mask
 from breastseg.io.atomic import write_bytes
+from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
 from breastseg.training.checkpoint import Run, TrainingState, create_run, open_run
 from breastseg.training.fit import Listener, fit
@@ -88,6 +91,7 @@ def train(
         environment=_environment(backend, data_set, content),
         content=content,
     )
+    run.save_constant_mask(best_constant_mask(_references(data_set.only(split.parts["train"]))))
     return _train(run, backend, data_set, listener, reading)
 
 
@@ -144,17 +148,26 @@ def _require_references(data_set: DataSet) -> None:
         )
 
 
-def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
-    """Group by patient where every case has one, else by near duplicates."""
-    cases = data_set.cases
+def case_groups(
+    cases: Sequence[CaseFiles], reading: Reading = silent_reading
+) -> tuple[dict[str, str], str]:
+    """Group cases by patient where every one has one, else by near duplicates.
+
+    Returns:
+        Group by case id, and in words what the groups are.
+    """
     patients = {case.case_id: case.patient_id for case in cases if case.patient_id is not None}
     if len(patients) == len(cases):
-        groups, method = patients, "patient"
-    else:
-        groups = near_duplicate_groups(
-            cases, progress=lambda done: reading("Looking for near duplicates", done, len(cases))
-        )
-        method = "near-duplicate group"
+        return patients, "patient"
+    groups = near_duplicate_groups(
+        cases, progress=lambda done: reading("Looking for near duplicates", done, len(cases))
+    )
+    return groups, "near-duplicate group"
+
+
+def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
+    cases = data_set.cases
+    groups, method = case_groups(cases, reading)
     split = split_cases(cases, groups, recipe.split, seed=recipe.seed, method=method)
     together = sum(size for size in group_sizes(groups).values() if size > 1)
     sizes = ", ".join(f"{part} {len(ids)}" for part, ids in split.parts.items())
@@ -167,11 +180,33 @@ def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
     return split
 
 
+def summary(run: Run) -> dict[str, Any]:
+    """Return what a run is, in plain values: for `info` and for the end of `train`."""
+    state = run.state()
+    best = max(state.history, key=lambda record: record.validation_dice, default=None)
+    return {
+        "recipe": run.recipe.name,
+        "fingerprint": run.recipe.fingerprint(),
+        "framework": f"{run.framework} on {run.environment['device']}, "
+        f"{run.environment['precision']}",
+        "network": f"channels {'-'.join(map(str, run.recipe.network.channels))}, "
+        f"{num_parameters(run.recipe.network):,} parameters",
+        "data": f"{run.environment['data']} ({run.environment['layout']})",
+        "split": f"by {run.split.method}; "
+        + ", ".join(f"{part} {len(ids)}" for part, ids in run.split.parts.items()),
+        "epochs": f"{state.epoch} of {run.recipe.optimisation.epochs}",
+        "best_epoch": state.best_epoch,
+        "best_validation_dice": None if best is None else round(best.validation_dice, 4),
+        "training_seconds": round(sum(record.seconds for record in state.history)),
+    }
+
+
 def _content(cases: Iterable[CaseFiles]) -> dict[str, str]:
-    return {case.case_id: _file_hash(case.image_path) for case in cases}
+    return {case.case_id: file_hash(case.image_path) for case in cases}
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex: the content by which an image is known again."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -203,6 +238,13 @@ def _version(package: str) -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return "unknown"
+
+
+def _references(cases: Iterable[CaseFiles]) -> Iterator[Mask]:
+    for files in cases:
+        reference = read_case(files).reference
+        if reference is not None:
+            yield reference > 0
 
 
 def _prepare(
@@ -238,8 +280,7 @@ def _train(
 
 def _finish(run: Run) -> None:
     """Make the run usable without a framework, and safe against later damage."""
-    model = build_onnx(run.recipe.network, run.weights())
-    write_bytes(run.path / "model.onnx", model.SerializeToString())
+    write_bytes(run.path / "model.onnx", onnx_file(run.recipe, run.weights()))
     run.seal(["weights.safetensors", "model.onnx"])
 
 

@@ -74,6 +74,8 @@ def test_a_file_is_named_by_itself_and_counts_once(tmp_path):
     touch(tmp_path, "sub/a.png", "sub/b.png")
     assert ids(find_scans([tmp_path / "sub" / "b.png"])) == ["b"]
     assert ids(find_scans([tmp_path, tmp_path / "sub" / "a.png"])) == ["sub__a", "sub__b"]
+    (tmp_path / "link").symlink_to(tmp_path / "sub", target_is_directory=True)
+    assert ids(find_scans([tmp_path / "sub", tmp_path / "link"])) == ["a", "b"]
 
 
 def test_other_files_are_passed_over_in_folders_but_not_when_named(tmp_path):

@@ -70,6 +70,7 @@ def test_a_constant_image_is_the_image_of_zeros_for_the_network():
         np.testing.assert_array_equal(segmenter.probability(image_of(np.full((9, 9), value))), 0.5)
 
 
+@pytest.mark.filterwarnings("error")
 def test_the_sigmoid_holds_for_huge_logits():
     pixels = disc(32, 32, (16, 16), 5)
     probability = Segmenter(RECIPE, FakeRuntime(1e6)).probability(image_of(pixels))

@@ -1,0 +1,366 @@
+"""The command line. Each verb is a function of workflows/; nothing is computed here."""
+
+import json
+import logging
+import signal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+import breastseg
+from breastseg.core.errors import BreastsegError, InputError
+
+
+class _Commands(TyperGroup):
+    """The verbs; whatever ends one of them becomes one message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BreastsegError as error:
+            _hint(f"Error: {error}")
+            code = error.exit_code
+        except KeyboardInterrupt:
+            _hint("Interrupted. What is written is whole; the same command or --resume goes on.")
+            code = 130
+        except (TyperException, typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            logging.getLogger("breastseg").debug("internal error", exc_info=error)
+            _hint(f"Internal error: {type(error).__name__}: {error}. Please report it.")
+            code = 70
+        raise SystemExit(code)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="breastseg",
+    help="Find breast lesions in scans by segmentation. Research use only, not a medical device.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+recipes_app = typer.Typer(no_args_is_help=True, help="List and show the recipes that ship.")
+phantom_app = typer.Typer(no_args_is_help=True, help="Make phantom scans with known lesions.")
+app.add_typer(recipes_app, name="recipes")
+app.add_typer(phantom_app, name="phantom")
+
+
+class FrameworkName(StrEnum):
+    """Where a network is trained."""
+
+    PYTORCH = "pytorch"
+    TENSORFLOW = "tensorflow"
+
+
+class DeviceName(StrEnum):
+    """What computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class SplitName(StrEnum):
+    """Which part of a run's own data is scored."""
+
+    TEST = "test"
+    CALIBRATION = "calibration"
+    VALIDATION = "validation"
+    TRAIN = "train"
+    ALL = "all"
+
+
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="CPU threads. Weights differ in the last bits between numbers.",
+        show_default="all",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace what is already there.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, made by `train`.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(breastseg.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before the verb."""
+
+
+@app.command()
+def train(
+    data: Annotated[
+        Path | None,
+        typer.Argument(metavar="DATA", help="A folder of scans and masks.", show_default=False),
+    ] = None,
+    framework: Annotated[
+        FrameworkName, typer.Option(help="Where to train.")
+    ] = FrameworkName.PYTORCH,
+    recipe: Annotated[
+        str, typer.Option(help="A shipped recipe (`breastseg recipes list`) or a JSON file.")
+    ] = "ultrasound-scratch",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a field of the recipe; repeatable."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run folder.", show_default="runs/<recipe>-<framework>-<fingerprint>"
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
+    ] = None,
+    device: Annotated[
+        DeviceName, typer.Option(help="auto takes CUDA where there is.")
+    ] = DeviceName.AUTO,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network on a folder of scans and masks.
+
+    Recognised are BUSI, BUS-BRA, nnU-Net raw, `images/` + `masks/`, and `x.png` + `x_mask.png`.
+    Images are divided into train, validation, calibration and test so that no patient and no
+    near duplicate is on two sides. Ctrl-C leaves a run that predicts and can be resumed.
+
+        breastseg train Dataset_BUSI_with_GT --framework tensorflow
+        breastseg train DATA --recipe seed-latent256 --set optimisation.epochs=20
+        breastseg train --resume runs/ultrasound-scratch-pytorch-0123456789ab
+    """
+    from breastseg.core.recipes import resolve_recipe
+    from breastseg.training.checkpoint import open_run
+    from breastseg.workflows import train as workflow
+    from breastseg.workflows.progress import TrainingBar, log_to_terminal
+
+    log_to_terminal(verbose=True)
+    hardware = workflow.Hardware(device=device.value, threads=threads)
+    if resume is not None:
+        if settings or output is not None:
+            raise InputError(
+                "--resume goes on with the run's own recipe: leave --set and --output away."
+            )
+        with TrainingBar(open_run(resume).recipe.optimisation.epochs) as bar:
+            run = workflow.resume(resume, data=data, hardware=hardware, listener=bar, reading=bar)
+    else:
+        if data is None:
+            raise InputError("train needs DATA, a folder of scans and masks, or --resume RUN.")
+        chosen = resolve_recipe(recipe).with_settings(settings or [])
+        with TrainingBar(chosen.optimisation.epochs) as bar:
+            run = workflow.train(
+                data,
+                chosen,
+                framework=framework.value,
+                output=output,
+                hardware=hardware,
+                listener=bar,
+                reading=bar,
+            )
+    summary = {"run": str(run.path), **workflow.summary(run)}
+    _print(summary, as_json=as_json)
+    _hint(f"Score it with: breastseg evaluate {run.path} {run.environment['data']}")
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A folder of scans and masks.")],
+    split: Annotated[
+        SplitName, typer.Option(help="Part of the run's own data; other data is scored whole.")
+    ] = SplitName.TEST,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Another run, compared image by image; repeatable."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the scorecard goes.", show_default="RUN/scorecard")
+    ] = None,
+    allow_leakage: Annotated[
+        bool, typer.Option(help="Score images that the run has seen; the scorecard says so.")
+    ] = False,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability from which a pixel is lesion.")
+    ] = 0.5,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run, beside the baselines that never look at the image.
+
+    Per image at its original resolution; the mean with its 95 % interval over groups. Writes
+    `scorecard.html`, `scorecard.json` and `cases.csv`.
+
+        breastseg evaluate runs/mine Dataset_BUSI_with_GT
+        breastseg evaluate runs/torch BUSI --against runs/tensorflow
+    """
+    from breastseg.workflows import evaluate as workflow
+    from breastseg.workflows.progress import WorkBar, log_to_terminal
+
+    log_to_terminal()
+    with WorkBar() as bar:
+        result = workflow.evaluate(
+            run,
+            data,
+            split=split.value,
+            against=against or (),
+            output=output,
+            allow_leakage=allow_leakage,
+            threshold=threshold,
+            threads=threads,
+            reading=bar,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.document, indent=2))
+    else:
+        workflow.print_table(result)
+    _hint(f"Look at {result.output / 'scorecard.html'}")
+
+
+@app.command()
+def predict(
+    scans: Annotated[
+        list[Path], typer.Argument(metavar="SCAN...", help="Pictures, or folders of pictures.")
+    ],
+    model: Annotated[Path, typer.Option(metavar="RUN", help="A run folder.")],
+    output: Annotated[Path, typer.Option(help="Where the results go.")],
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability from which a pixel is lesion.")
+    ] = 0.5,
+    threads: Threads = None,
+    device: Annotated[DeviceName, typer.Option(help="cuda needs ONNX Runtime.")] = DeviceName.CPU,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find lesions in scans: masks, overlays, measures and one page to look at.
+
+    Neither PyTorch nor TensorFlow is needed. A file that cannot be read fails alone, and the
+    exit code is then 1. Repeat the command after an interruption: it goes on where it stopped.
+
+        breastseg predict scans/ --model runs/mine --output results
+    """
+    from breastseg.workflows import predict as workflow
+    from breastseg.workflows.progress import log_to_terminal
+
+    log_to_terminal()
+    result = workflow.predict(
+        scans,
+        model=model,
+        output=output,
+        threshold=threshold,
+        threads=threads,
+        overwrite=overwrite,
+        device="cuda" if device is DeviceName.CUDA else "cpu",
+        progress=True,
+    )
+    if as_json:
+        typer.echo(result.index_path.read_text(encoding="utf-8"), nl=False)
+    else:
+        found = sum(len(case.lesions) for case in result.cases)
+        typer.echo(f"{len(result.cases)} images, {found} lesions, {result.num_failed} failed")
+    _hint(f"Look at {result.report_path}")
+    if result.num_failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    output: Annotated[Path, typer.Option(help="The file, such as model.onnx.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a run's network as an ONNX file for other runtimes."""
+    from breastseg.workflows.export import export as workflow
+
+    typer.echo(workflow(run, output, overwrite=overwrite))
+
+
+@app.command()
+def info(run: RunFolder, as_json: AsJson = False) -> None:
+    """Say what a run is, how far it got and how it was split."""
+    from breastseg.training.checkpoint import open_run
+    from breastseg.workflows.train import summary
+
+    opened = open_run(run)
+    _print({"run": str(run), **summary(opened)}, as_json=as_json)
+
+
+@recipes_app.command("list")
+def recipes_list(as_json: AsJson = False) -> None:
+    """List the recipes that ship, with what each is for."""
+    from breastseg.core.recipes import RECIPES
+
+    lines = {name: (recipe.__doc__ or "").strip() for name, recipe in RECIPES.items()}
+    _print(lines, as_json=as_json)
+
+
+@recipes_app.command("show")
+def recipes_show(
+    recipe: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A recipe.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a field; repeatable."),
+    ] = None,
+) -> None:
+    """Print a recipe as JSON: every field that --set can change, and a file for --recipe."""
+    from breastseg.core.recipes import resolve_recipe
+
+    typer.echo(resolve_recipe(recipe).with_settings(settings or []).to_json(), nl=False)
+
+
+@phantom_app.command("ultrasound")
+def phantom_ultrasound(
+    output: Annotated[Path, typer.Option(help="A new folder.")],
+    num_cases: Annotated[int, typer.Option(min=1, help="How many images.")] = 120,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
+) -> None:
+    """Make breast ultrasound phantoms in the layout of BUSI, with their masks.
+
+    They are for trying and testing: a score on phantoms says nothing about patients.
+    """
+    from breastseg.workflows.phantom import make_ultrasound_phantoms
+
+    typer.echo(make_ultrasound_phantoms(output, num_cases=num_cases, seed=seed))
+
+
+def _print(values: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(values, indent=2))
+        return
+    width = max(len(key) for key in values)
+    for key, value in values.items():
+        typer.echo(f"{key.replace('_', ' '):{width}}  {value}")
+
+
+def _hint(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; docs/reference/cli.md has the exit codes."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    app()

@@ -1,0 +1,334 @@
+"""breastseg evaluate: an honest score of a run, as a table, a page and JSON."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from breastseg.core.errors import SplitError
+from breastseg.core.image import Case
+from breastseg.datasets.cases import CaseFiles, DataSet, read_case
+from breastseg.datasets.layouts import find_data_set
+from breastseg.datasets.splits import PARTS
+from breastseg.evaluation.baselines import ALL_BACKGROUND, ConstantMask
+from breastseg.evaluation.scorecard import (
+    CaseScore,
+    Contender,
+    exemplary_cases,
+    score_case,
+    summarise,
+    to_document,
+)
+from breastseg.inference.segment import DEFAULT_THRESHOLD, Prediction, Segmenter
+from breastseg.io.atomic import make_folder, write_json, write_text
+from breastseg.report.figures import training_curves
+from breastseg.report.overlays import overlay_png
+from breastseg.report.pages import Picture, data_uri, scorecard_page
+from breastseg.training.checkpoint import Run, open_run
+from breastseg.workflows.progress import log_file, silent_reading
+from breastseg.workflows.train import case_groups, file_hash
+
+_PICTURE_SIDE = 512
+
+NOT_TESTED = (
+    "Probabilities were not calibrated; the threshold was not chosen on any data.",
+    "Nothing is said of scanners, hospitals or patients that the data set does not hold.",
+    "No reader was compared with, and no patient's outcome was looked at.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What a call of evaluate has done; document is scorecard.json."""
+
+    output: Path
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Selection:
+    """The cases that are scored, and what must be said of them."""
+
+    cases: tuple[CaseFiles, ...]
+    described: str
+    is_own_data: bool
+    warnings: tuple[str, ...] = ()
+
+
+def evaluate(
+    run: Path,
+    data: Path,
+    *,
+    split: str = "test",
+    against: Sequence[Path] = (),
+    output: Path | None = None,
+    allow_leakage: bool = False,
+    threshold: float = DEFAULT_THRESHOLD,
+    threads: int | None = None,
+    reading: Callable[[str, int, int], None] = silent_reading,
+) -> Evaluation:
+    """Score a run on its own test part, or on the whole of other data.
+
+    Images are known again by their content, so that a renamed or copied training image does
+    not pass for a new one.
+
+    Args:
+        run: the run folder.
+        data: a folder of a known layout, with reference masks.
+        split: test, calibration, validation, train or all; of the run's own data alone.
+        against: other runs, scored on the same images and compared pair by pair.
+        output: RUN/scorecard for own data, RUN/scorecard-FOLDER for other, where None.
+        allow_leakage: score images that a run was trained or chosen on, with a warning.
+        threshold: probability from which a pixel is lesion, in (0, 1].
+        threads: of the CPU; None takes all.
+        reading: told of the progress.
+
+    Raises:
+        SplitError: an image was trained on, or the part is empty.
+        LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
+        RunFolderError, WeightsError: a run.
+        OutputError: the scorecard cannot be written.
+    """
+    opened = [open_run(path) for path in (run, *against)]
+    data_set = find_data_set(data)
+    selection = _select(opened, data_set, split, allow_leakage=allow_leakage)
+    groups, method = _groups(opened[0], data_set, selection)
+    folder = output or run / (
+        "scorecard" if selection.is_own_data else f"scorecard-{data_set.root.resolve().name}"
+    )
+    make_folder(folder)
+    with log_file(folder):
+        judge = _Judge(
+            [Segmenter.open(each.recipe, each.weights(), threads=threads) for each in opened],
+            (ALL_BACKGROUND, opened[0].constant_mask()),
+            groups,
+            threshold,
+        )
+        scores = []
+        for done, files in enumerate(selection.cases, start=1):
+            scores.append(judge.score(files))
+            reading("Scoring", done, len(selection.cases))
+        document = _document(
+            opened,
+            judge,
+            list(zip(*scores, strict=True)),
+            _details(opened[0], data_set, selection, method, threshold),
+            selection.warnings,
+        )
+        pictures = _pictures(judge, selection.cases, [row[0] for row in scores])
+        _write(folder, document, pictures, opened[0])
+    return Evaluation(output=folder, document=document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Everything that has an opinion on an image: the runs and the baselines."""
+
+    segmenters: Sequence[Segmenter]
+    baselines: Sequence[ConstantMask]
+    groups: dict[str, str]
+    threshold: float
+
+    def score(self, files: CaseFiles) -> tuple[CaseScore, ...]:
+        """Score the runs, then the baselines, on one case."""
+        case = read_case(files)
+        masks = [self.predict(number, case).mask for number in range(len(self.segmenters))]
+        masks += [baseline.on(case.image.pixels.shape) for baseline in self.baselines]
+        group = self.groups[files.case_id]
+        return tuple(score_case(case, mask, group=group, label=files.label) for mask in masks)
+
+    def predict(self, number: int, case: Case) -> Prediction:
+        """Return what one of the runs finds."""
+        return self.segmenters[number].predict(case.case_id, case.image, self.threshold)
+
+
+def _select(
+    runs: Sequence[Run], data_set: DataSet, split: str, *, allow_leakage: bool
+) -> _Selection:
+    """Choose the cases to score, and refuse those that a run has seen."""
+    hashes = {case.case_id: file_hash(case.image_path) for case in data_set.cases}
+    home = [_parts_by_content(run) for run in runs]
+    known = {case_id: home[0][digest] for case_id, digest in hashes.items() if digest in home[0]}
+    if known and split != "all":
+        chosen = tuple(case for case in data_set.cases if known.get(case.case_id) == split)
+        described = f"the run's own {split} part"
+    else:
+        chosen = data_set.cases
+        described = "all images" if known else "all images of data that the run has not seen"
+    if not chosen:
+        raise SplitError(
+            f"{data_set.root}: the {split} part is empty: the folder holds none of its images. "
+            f"Give the data set of the run, or another --split ({', '.join(PARTS)}, all)."
+        )
+    seen = [
+        case.case_id
+        for case in chosen
+        if any(parts.get(hashes[case.case_id]) in ("train", "validation") for parts in home)
+    ]
+    if seen and not allow_leakage:
+        raise SplitError(
+            f"{len(seen)} of {len(chosen)} images were trained on or used to choose the epoch, "
+            f"such as '{seen[0]}': their score would flatter. Score --split test, or add "
+            "--allow-leakage to see it marked as such."
+        )
+    warning = f"{len(seen)} of {len(chosen)} images were trained on or used to choose the epoch."
+    return _Selection(
+        cases=chosen,
+        described=described,
+        is_own_data=bool(known),
+        warnings=(warning,) if seen else (),
+    )
+
+
+def _parts_by_content(run: Run) -> dict[str, str]:
+    return {
+        run.content[case_id]: part
+        for part, case_ids in run.split.parts.items()
+        for case_id in case_ids
+    }
+
+
+def _groups(run: Run, data_set: DataSet, selection: _Selection) -> tuple[dict[str, str], str]:
+    """Return the groups that intervals resample: the run's own, or those of the new data."""
+    ids = {case.case_id for case in selection.cases}
+    if selection.is_own_data and ids <= set(run.split.groups):
+        return dict(run.split.groups), run.split.method
+    return case_groups(data_set.cases)
+
+
+def _details(
+    run: Run, data_set: DataSet, selection: _Selection, method: str, threshold: float
+) -> dict[str, str]:
+    return {
+        "Recipe": f"{run.recipe.name} ({run.recipe.fingerprint()})",
+        "Model": run.fingerprint,
+        "Trained in": run.framework,
+        "Trained on": f"{run.environment['layout']} ({run.environment['data_fingerprint']})",
+        "Scored on": f"{data_set.layout}, {selection.described}: {len(selection.cases)} images",
+        "Split": f"by {run.split.method}",
+        "Intervals over": method,
+        "Threshold": f"{threshold:g}",
+    }
+
+
+def _document(
+    runs: Sequence[Run],
+    judge: _Judge,
+    columns: Sequence[Sequence[CaseScore]],
+    details: dict[str, str],
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    names = [f"{run.recipe.name} ({run.framework})" for run in runs]
+    if len(set(names)) < len(names):
+        names = [f"{name} {run.fingerprint}" for name, run in zip(names, runs, strict=True)]
+    contenders = [
+        Contender(name=name, scores=scores) for name, scores in zip(names, columns, strict=False)
+    ]
+    contenders += [
+        Contender(
+            name=baseline.name, scores=scores, role="baseline", description=baseline.description
+        )
+        for baseline, scores in zip(judge.baselines, columns[len(runs) :], strict=True)
+    ]
+    card = summarise(*contenders)
+    return to_document(card, details=details, warnings=warnings, not_tested=NOT_TESTED)
+
+
+def _pictures(
+    judge: _Judge, cases: Sequence[CaseFiles], scores: Sequence[CaseScore]
+) -> list[Picture]:
+    """Draw the exemplary cases; only these are predicted a second time."""
+    files = {case.case_id: case for case in cases}
+    pictures = []
+    for role, chosen in exemplary_cases(scores).items():
+        for score in chosen:
+            overlay = _overlay(judge, read_case(files[score.case_id]))
+            pictures.append(
+                Picture(case_id=score.case_id, picture=overlay, role=role, dice=score.dice)
+            )
+    return pictures
+
+
+def _overlay(judge: _Judge, case: Case) -> str:
+    assert case.reference is not None
+    found = judge.predict(0, case)
+    overlay = overlay_png(
+        case.image.pixels[0],
+        found.mask[0],
+        case.reference[0] > 0,
+        lesions=found.lesions,
+        longer_side=_PICTURE_SIDE,
+    )
+    return data_uri(overlay)
+
+
+def _write(folder: Path, document: dict[str, Any], pictures: Sequence[Picture], run: Run) -> None:
+    write_json(folder / "scorecard.json", document)
+    text = io.StringIO()
+    fields = [field.name for field in dataclasses.fields(CaseScore)]
+    table = csv.DictWriter(text, fields)
+    table.writeheader()
+    table.writerows(document["cases"])
+    write_text(folder / "cases.csv", text.getvalue())
+    history = run.state().history
+    curves = training_curves(
+        [record.loss for record in history], [record.validation_dice for record in history]
+    )
+    figures = [curves] if history else []
+    write_text(folder / "scorecard.html", scorecard_page(document, pictures, figures=figures))
+
+
+def print_table(result: Evaluation) -> None:
+    """Print the rows of the scorecard on stdout, the baselines among them."""
+    table = Table(title=result.document["details"]["Scored on"])
+    for heading in (
+        "",
+        "Dice [95 % interval]",
+        "median",
+        "IoU",
+        "HD95",
+        "sensitivity",
+        "specificity",
+    ):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for row in result.document["table"]:
+        summary = row["summary"]
+        distances = ", ".join(_figure(each, 1) for each in summary["hd95"]) or "-"
+        table.add_row(
+            row["name"],
+            _figure(summary["dice"], 3, interval=True),
+            *(_figure(summary[key], 3) for key in ("dice_median", "iou")),
+            distances,
+            *(_figure(summary[key], 3) for key in ("sensitivity", "specificity")),
+        )
+    Console().print(table)
+    for row in result.document["table"][1:]:
+        difference = row["model_minus_this"]
+        if row["role"] == "model" and difference:
+            span = difference["interval"]
+            between = f" [{span['low']:+.3f}, {span['high']:+.3f}]" if span else ""
+            Console().print(
+                f"Dice of the first minus {row['name']}: {difference['mean']:+.3f}{between}, "
+                f"p = {difference['p_value']:.3g}, {difference['num_cases']} images in "
+                f"{difference['num_groups']} groups",
+                highlight=False,
+            )
+    for warning in result.document["warnings"]:
+        Console().print(f"[red]Leakage: {warning}")
+
+
+def _figure(estimate: dict[str, Any], digits: int, *, interval: bool = False) -> str:
+    if estimate["value"] is None:
+        return "-"
+    text = f"{estimate['value']:.{digits}f}"
+    text += f" {estimate['unit']}" if estimate.get("unit") else ""
+    if interval and estimate["interval"]:
+        span = estimate["interval"]
+        text += f" [{span['low']:.{digits}f}, {span['high']:.{digits}f}]"
+    return text

@@ -1,0 +1,132 @@
+"""One suite that every backend must pass."""
+
+import numpy as np
+import pytest
+
+from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend, precision_of
+from breastseg.core.errors import InputError, WeightsError
+from breastseg.core.recipe import LossTerm, Optimisation, UNetSpec
+from breastseg.networks.spec import initial_weights
+from breastseg.pipeline.batches import Batch
+
+SPEC = UNetSpec(channels=(8, 16), norm="group", dropout=(0.5,))
+
+
+def make(framework, **changes):
+    given = {
+        "network": SPEC,
+        "loss": (LossTerm(name="bce"),),
+        "optimisation": Optimisation(precision="float32"),
+        "device": "cpu",
+        "num_threads": 1,
+    }
+    return make_backend(framework, BackendConfig(**given | changes))
+
+
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request):
+    return request.param
+
+
+@pytest.fixture
+def examples():
+    stream = np.random.default_rng(0)
+    images = stream.normal(size=(3, 1, 16, 16)).astype(np.float32)
+    return Batch(images, (images > 0.5).astype(np.float32))
+
+
+def weights_after(framework, examples, *, steps, **changes):
+    backend = make(framework, **changes)
+    for step in range(1, steps + 1):
+        backend.train_step(examples, step=step, learning_rate=1e-2)
+    return backend.weights()
+
+
+def test_a_step_returns_the_loss_before_it_and_changes_every_trained_weight(framework, examples):
+    backend = make(framework)
+    before = backend.weights()
+    loss = backend.train_step(examples, step=1, learning_rate=1e-2)
+    assert 0.1 < loss < 10
+    after = backend.weights()
+    assert all(np.any(after[name] != before[name]) for name in before)
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(framework, examples):
+    first, second = (weights_after(framework, examples, steps=3) for _ in range(2))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_another_seed_gives_other_weights(framework, examples):
+    first, second = (weights_after(framework, examples, steps=1, seed=s) for s in (0, 1))
+    assert any(not np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_resuming_gives_the_weights_of_the_uninterrupted_run_bit_for_bit(framework, examples):
+    whole = weights_after(framework, examples, steps=4)
+    begun = make(framework)
+    for step in (1, 2):
+        begun.train_step(examples, step=step, learning_rate=1e-2)
+    resumed = make(framework)
+    resumed.load_weights(begun.weights())
+    resumed.load_optimiser_state(begun.optimiser_state())
+    for step in (3, 4):
+        resumed.train_step(examples, step=step, learning_rate=1e-2)
+    final = resumed.weights()
+    assert all(np.array_equal(final[name], whole[name]) for name in whole)
+
+
+def test_dropout_is_in_training_alone(framework, examples):
+    backend = make(framework)
+    first, second = (backend.predict_logits(examples.images) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    without = make(framework, network=SPEC.model_copy(update={"dropout": ()}))
+    with_dropout = backend.train_step(examples, step=1, learning_rate=1e-2)
+    assert with_dropout != without.train_step(examples, step=1, learning_rate=1e-2)
+
+
+def test_any_size_is_padded_and_cropped(framework):
+    images = np.zeros((1, 1, 7, 9), np.float32)
+    assert make(framework).predict_logits(images).shape == (1, 1, 7, 9)
+
+
+def test_weight_decay_spares_biases_and_scales(framework, examples):
+    decayed = Optimisation(precision="float32", weight_decay=0.5)
+    plain = Optimisation(precision="float32", weight_decay=0.0)
+    with_decay, without = (
+        weights_after(framework, examples, steps=1, optimisation=each) for each in (decayed, plain)
+    )
+    assert not np.array_equal(with_decay["head.weight"], without["head.weight"])
+    np.testing.assert_array_equal(with_decay["head.bias"], without["head.bias"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("head.bias"), "'head.bias' is missing"),
+        (lambda w: w.update(extra=np.zeros(1, np.float32)), "'extra' is not one"),
+        (lambda w: w.update({"head.bias": np.zeros(2, np.float32)}), r"shape \(1,\), got \(2,\)"),
+        (lambda w: w.update({"head.bias": np.full(1, np.nan, np.float32)}), "found NaN"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(framework, change, message):
+    weights = initial_weights(SPEC, 0)
+    change(weights)
+    with pytest.raises(WeightsError, match=message):
+        make(framework).load_weights(weights)
+
+
+def test_cuda_is_refused_where_there_is_none(framework):
+    try:
+        make(framework, device="cuda")
+    except InputError as error:
+        assert "--device cpu" in str(error)  # noqa: PT017 - a machine with CUDA raises nothing
+
+
+def test_an_unknown_framework_is_refused():
+    with pytest.raises(InputError, match="pytorch or tensorflow, got 'jax'"):
+        make("jax")
+
+
+def test_precision_follows_the_recipe_and_cuda():
+    assert precision_of("float32", on_cuda=True) == "float32"
+    assert precision_of("auto", on_cuda=True) == "bfloat16"

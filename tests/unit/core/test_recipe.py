@@ -1,0 +1,172 @@
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from breastseg.core.errors import RecipeError
+from breastseg.core.recipe import (
+    NETWORKS,
+    LossTerm,
+    Optimisation,
+    Recipe,
+    Split,
+    UNetSpec,
+    parse_recipe,
+    read_recipe,
+)
+from breastseg.core.recipes import RECIPES, resolve_recipe
+
+# --- the fingerprint names a run: it must never change for a released recipe -------------------
+
+
+def test_the_fingerprint_hashes_only_what_differs_from_the_defaults():
+    assert Recipe().fingerprint() == Recipe(seed=0, split=Split(test=0.2)).fingerprint()
+    assert Recipe().fingerprint() == "44136fa355b3"  # the hash of {}
+
+
+def test_the_fingerprint_leaves_the_name_out():
+    assert Recipe(name="mine").fingerprint() == Recipe(name="yours").fingerprint()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["seed=1", "optimisation.epochs=51", "network=unet-1024", "loss=dice", "split.test=0.1"],
+)
+def test_the_fingerprint_changes_with_the_training(setting):
+    assert Recipe().with_settings([setting]).fingerprint() != Recipe().fingerprint()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_shipped_recipe_survives_its_file(name, tmp_path):
+    recipe = RECIPES[name]()
+    assert recipe.name == name
+    (tmp_path / "recipe.json").write_text(recipe.to_json())
+    assert read_recipe(tmp_path / "recipe.json") == recipe
+    assert read_recipe(tmp_path / "recipe.json").fingerprint() == recipe.fingerprint()
+
+
+def test_shipped_recipes_are_all_different():
+    assert len({make().fingerprint() for make in RECIPES.values()}) == len(RECIPES)
+
+
+def test_a_recipe_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Recipe().seed = 1
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def test_a_path_beats_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "smoke").write_text(Recipe(name="mine").to_json())
+    assert resolve_recipe("smoke").name == "mine"
+    assert resolve_recipe("seed-latent256").name == "seed-latent256"
+
+
+def test_an_unknown_name_is_told_with_those_there_are():
+    with pytest.raises(RecipeError, match=r"'smoek' is neither .* Shipped are: ultrasound-scratch"):
+        resolve_recipe("smoek")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", r"r\.json: expected a JSON recipe, but Expecting"),
+        (b"\xff\xfe", r"r\.json: the recipe cannot be read"),
+        (b"[]", r"r\.json: expected a recipe of schema version 1, got None"),
+        (b'{"schema_version": 2}', r"r\.json: .* schema version 1, got 2\. Use the breastseg vers"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_told(tmp_path, content, message):
+    (tmp_path / "r.json").write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(tmp_path / "r.json")
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(RecipeError, match=r"gone\.json: the recipe cannot be read"):
+        read_recipe(tmp_path / "gone.json")
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"sead": 1}, r"run: 'sead' is no recipe field\. Did you mean 'seed'\?"),
+        (
+            {"optimisation": {"epoch": 5}},
+            r"'optimisation\.epoch' is no recipe field\. Did you mean 'epochs'\?",
+        ),
+        (
+            {"optimisation": {"epochs": 0}},
+            r"optimisation\.epochs: .*greater than or equal to 1.* 0",
+        ),
+        ({"optimisation": {"epochs": "many"}}, r"optimisation\.epochs: .*integer.* got 'many'"),
+        ({"optimisation": {"optimiser": "sgd"}}, r"optimisation\.optimiser: .*'adam' or 'adamw'"),
+        ({"optimisation": {"optimiser": "adam"}}, r"adam takes no weight_decay here"),
+        ({"split": {"test": 0.9}}, r"must leave something for training"),
+        ({"split": {"validation": 0}}, r"validation must be above 0"),
+        ({"network": {"channels": [16]}}, r"network\.channels: .*at least 2"),
+        ({"network": {"norm": "group", "channels": [12, 20]}}, r"a multiple of channels_per_group"),
+        ({"network": {"dropout": [0.1]}}, r"dropout needs 4 rates"),
+        ({"network": {"convolutions": [1, 2]}}, r"convolutions needs 5 numbers"),
+        ({"network": "unet-9000"}, r"no network is called 'unet-9000'; there are unet-256"),
+        ({"loss": "dise"}, r"loss\.0\.name: .*'bce', 'dice'"),
+        ({"loss": "dice:-1"}, r"loss\.0\.weight: .*greater than 0"),
+        ({"name": "My Recipe"}, r"name: .*pattern"),
+        ({"seed": -1, "sead": 1}, r"seed: .*; 'sead' is no recipe field"),
+    ],
+)
+def test_unknown_keys_and_wrong_values_are_told_by_their_field(document, message):
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(document, source="run")
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+def test_settings_change_fields_of_any_depth():
+    recipe = Recipe().with_settings(
+        ["optimisation.schedule.patience=3", "name=mine", "network.norm=group", "split.test=0.3"]
+    )
+    assert recipe.optimisation.schedule.patience == 3
+    assert (recipe.name, recipe.network.norm, recipe.split.test) == ("mine", "group", 0.3)
+    assert Recipe().optimisation.schedule.patience == 5
+
+
+def test_networks_and_losses_can_be_set_by_a_word():
+    recipe = Recipe().with_settings(["network=unet-1024", "loss=bce:1,dice:0.5"])
+    assert recipe.network == NETWORKS["unet-1024"]
+    assert recipe.loss == (LossTerm(name="bce"), LossTerm(name="dice", weight=0.5))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("epochs", r"--set epochs: expected KEY=VALUE"),
+        ("epochs=5", r"--set epochs=5: no recipe field is called 'epochs'"),
+        ("optimisation.epoch=5", r"Did you mean 'epochs'\?"),
+        ("seed.deeper.x=1", r"no recipe field is called 'seed\.deeper\.x'"),
+        ("optimisation.epochs=few", r"--set: optimisation\.epochs: .* got 'few'"),
+    ],
+)
+def test_wrong_settings_are_told(setting, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe().with_settings([setting])
+
+
+# --- the parts --------------------------------------------------------------------------------
+
+
+def test_a_spec_knows_its_stride_and_levels():
+    spec = UNetSpec(channels=(8, 16, 32), convolutions=(1, 2, 3), dropout=(0.1, 0.2))
+    assert spec.stride == 4
+    assert [spec.convolutions_at(level) for level in range(3)] == [1, 2, 3]
+    assert [spec.dropout_at(level) for level in range(2)] == [0.1, 0.2]
+    assert UNetSpec().convolutions_at(0) == 2
+    assert UNetSpec().dropout_at(0) == 0.0
+
+
+def test_every_optimiser_constant_is_explicit():
+    constants = {"learning_rate", "beta1", "beta2", "epsilon", "weight_decay"}
+    assert constants <= set(json.loads(Optimisation().model_dump_json()))

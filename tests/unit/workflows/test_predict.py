@@ -1,0 +1,388 @@
+import csv
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from breastseg.core.errors import InputError, LayoutError, OutputError, RunFolderError
+from breastseg.core.recipe import Preprocessing, Recipe, UNetSpec
+from breastseg.datasets.splits import DataSplit
+from breastseg.inference.runtime import OpenVinoRuntime
+from breastseg.networks.spec import weight_table
+from breastseg.training.checkpoint import create_run
+from breastseg.workflows.predict import predict
+
+RECIPE = Recipe(
+    name="bright",
+    network=UNetSpec(channels=(1, 1), convolutions=1),
+    preprocessing=Preprocessing(size=64),
+)
+
+
+def bright_finder(brightness=1.0):
+    """Weights by hand: logit = 10 (pixel - brightness), in standard deviations of the image."""
+    weights = {
+        weight.name: np.zeros(weight.shape, np.float32) for weight in weight_table(RECIPE.network)
+    }
+    weights["encoder.0.block.0.convolution.weight"][0, 0, 1, 1] = 1
+    weights["decoder.0.block.0.convolution.weight"][0, 0, 1, 1] = 1
+    weights["head.weight"][...] = 10
+    weights["head.bias"][...] = -10 * brightness
+    return weights
+
+
+def make_run(path, **kwargs):
+    split = DataSplit(method="none", parts={}, groups={})
+    run = create_run(
+        path, recipe=RECIPE, split=split, environment={"framework": "tensorflow"}, content={}
+    )
+    run.save_best(bright_finder(**kwargs))
+    return path
+
+
+def picture(path, *, rows=40, columns=60, squares=((10, 20, 12),)):
+    """A dark picture with bright squares (row, column, side)."""
+    pixels = np.full((rows, columns), 20, np.uint8)
+    for row, column, side in squares:
+        pixels[row : row + side, column : column + side] = 220
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Pillow.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "run")
+
+
+@pytest.fixture
+def scans(tmp_path):
+    picture(tmp_path / "scans" / "a.png")
+    picture(tmp_path / "scans" / "sub" / "b.png", squares=((5, 5, 8), (25, 40, 10)))
+    picture(tmp_path / "scans" / "sub" / "empty.png", squares=())
+    return tmp_path / "scans"
+
+
+@pytest.fixture
+def num_calls(monkeypatch):
+    """How many images the network has seen."""
+    calls = []
+    original = OpenVinoRuntime.logits
+
+    def counted(self, images):
+        calls.append(images)
+        return original(self, images)
+
+    monkeypatch.setattr(OpenVinoRuntime, "logits", counted)
+    return lambda: len(calls)
+
+
+def files_in(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def go(scans, run, output, **settings):
+    paths = [scans] if isinstance(scans, Path) else scans
+    return predict(paths, model=run, output=output, threads=1, **settings)
+
+
+def test_writes_masks_measures_pictures_and_one_page(scans, run, tmp_path):
+    output = tmp_path / "out"
+    result = go(scans, run, output)
+    assert [case.case_id for case in result.cases] == ["a", "sub__b", "sub__empty"]
+    assert result.num_failed == 0
+    assert set(files_in(output)) == {
+        f"{case_id}/{name}"
+        for case_id in ("a", "sub__b", "sub__empty")
+        for name in ("mask.png", "overlay.png", "lesions.json")
+    } | {"predictions.json", "predictions.csv", "report.html", "breastseg.log"}
+    mask = np.asarray(Pillow.open(output / "a" / "mask.png"))
+    assert mask.shape == (40, 60)
+    assert set(np.unique(mask)) == {0, 255}
+    expected = np.zeros((40, 60), bool)
+    expected[10:22, 20:32] = True
+    assert ((mask > 0) != expected).sum() <= 48
+    document = json.loads((output / "a" / "lesions.json").read_text())
+    assert document["case_id"] == "a"
+    assert document["threshold"] == 0.5
+    assert document["model"]["framework"] == "tensorflow"
+    assert document["image"] | {"sha256": ""} == {
+        "sha256": "",
+        "rows": 40,
+        "columns": 60,
+        "spacing_mm": None,
+    }
+    (lesion,) = document["lesions"]
+    assert lesion["area_px"] == (mask > 0).sum()
+    assert lesion["area_mm2"] is None
+    assert lesion["probability"] > 0.99
+
+
+def test_index_and_table_hold_all_cases(scans, run, tmp_path):
+    (scans / "broken.png").write_text("no picture")
+    result = go(scans, run, tmp_path / "out")
+    index = json.loads(result.index_path.read_text())
+    assert [(case["case_id"], len(case["lesions"])) for case in index["cases"]] == [
+        ("a", 1),
+        ("sub__b", 2),
+        ("sub__empty", 0),
+    ]
+    assert [failure["case_id"] for failure in index["failures"]] == ["broken"]
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case_id"], row["status"], row["lesion"]) for row in rows] == [
+        ("a", "lesion", "1"),
+        ("sub__b", "lesion", "1"),
+        ("sub__b", "lesion", "2"),
+        ("sub__empty", "no lesion", ""),
+        ("broken", "failed", ""),
+    ]
+    assert rows[0]["area_px"] == str(index["cases"][0]["lesions"][0]["area_px"])
+    assert rows[0]["area_mm2"] == ""
+    assert "the file holds text" in rows[-1]["reason"]
+
+
+def test_the_page_finds_its_pictures_whatever_the_names_are(run, tmp_path):
+    names = ["benign (1)", "50% #2?", "ü&<b>", "a'\"b"]
+    for name in names:
+        picture(tmp_path / "scans" / f"{name}.png")
+    result = go(tmp_path / "scans", run, tmp_path / "out")
+    page = result.report_path.read_text(encoding="utf-8")
+    assert "<b>" not in page
+    linked = {unquote(url) for url in re.findall(r'src="([^"]+overlay\.png)"', page)}
+    assert linked == {f"{name}/overlay.png" for name in names}
+    assert all((result.output / url).is_file() for url in linked)
+
+
+def test_a_bad_file_fails_alone(scans, run, tmp_path):
+    (scans / "text.png").write_text("no picture")
+    (scans / "nothing.png").write_bytes(b"")
+    whole = (scans / "a.png").read_bytes()
+    (scans / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    result = go(scans, run, tmp_path / "out")
+    assert result.num_failed == 3
+    assert {failure.case_id for failure in result.failures} == {"text", "nothing", "truncated"}
+    assert all(f"{failure.case_id}.png" in failure.reason for failure in result.failures)
+    assert [case.case_id for case in result.cases] == ["a", "sub__b", "sub__empty"]
+    page = result.report_path.read_text()
+    assert "truncated or damaged" in page
+    assert "truncated.png" in (tmp_path / "out" / "breastseg.log").read_text()
+
+
+def test_pictures_of_every_kind_and_size_have_a_mask_of_their_size(run, tmp_path):
+    folder = tmp_path / "scans"
+    stream = np.random.default_rng(0)
+    kinds = {
+        "tiny.png": stream.integers(0, 255, (5, 5), np.uint8),
+        "wide.png": stream.integers(0, 255, (3, 900), np.uint8),
+        "colour.jpg": stream.integers(0, 255, (30, 20, 3), np.uint8),
+        "deep.tif": stream.integers(0, 65535, (30, 20), np.uint16),
+        "constant.bmp": np.full((30, 20), 255, np.uint8),
+    }
+    folder.mkdir()
+    for name, pixels in kinds.items():
+        Pillow.fromarray(pixels).save(folder / name)
+    result = go(folder, run, tmp_path / "out")
+    assert result.num_failed == 0
+    for name, pixels in kinds.items():
+        with Pillow.open(tmp_path / "out" / Path(name).stem / "mask.png") as mask:
+            assert (mask.height, mask.width) == pixels.shape[:2]
+
+
+def test_masks_are_not_predicted(run, tmp_path):
+    picture(tmp_path / "scans" / "a.png")
+    picture(tmp_path / "scans" / "a_mask.png")
+    result = go(tmp_path / "scans", run, tmp_path / "out")
+    assert [case.case_id for case in result.cases] == ["a"]
+    assert [path.name for path in result.masks] == ["a_mask.png"]
+    assert not (tmp_path / "out" / "a_mask").exists()
+
+
+def test_goes_on_where_it_stopped(scans, run, tmp_path, num_calls):
+    output = tmp_path / "out"
+    go(scans, run, output)
+    first = files_in(output)
+    (output / "a" / "lesions.json").unlink()
+    (output / "sub__b" / "overlay.png").unlink()
+    result = go(scans, run, output)
+    assert num_calls() == 3 + 2
+    assert [case.reused for case in result.cases] == [False, False, True]
+    second = files_in(output)
+    assert first.pop("breastseg.log") != second.pop("breastseg.log")
+    assert first == second
+
+
+def test_an_interruption_leaves_whole_files_and_the_rest_is_done_later(
+    scans, run, tmp_path, monkeypatch
+):
+    output = tmp_path / "out"
+    original, calls = OpenVinoRuntime.logits, []
+
+    def interrupted(self, images):
+        calls.append(images)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, images)
+
+    monkeypatch.setattr(OpenVinoRuntime, "logits", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        go(scans, run, output)
+    assert set(files_in(output)) == {
+        "a/mask.png",
+        "a/overlay.png",
+        "a/lesions.json",
+        "breastseg.log",
+    }
+    result = go(scans, run, output)
+    assert [case.reused for case in result.cases] == [True, False, False]
+
+
+def test_overwrite_predicts_all_anew(scans, run, tmp_path, num_calls):
+    go(scans, run, tmp_path / "out")
+    result = go(scans, run, tmp_path / "out", overwrite=True)
+    assert num_calls() == 6
+    assert not any(case.reused for case in result.cases)
+
+
+def test_results_of_another_model_are_replaced_only_when_told(scans, run, tmp_path):
+    output = tmp_path / "out"
+    go(scans, run, output)
+    before = files_in(output)
+    other = make_run(tmp_path / "other", brightness=1.5)
+    with pytest.raises(InputError, match=r"predictions\.json: expected results of.*--overwrite"):
+        go(scans, other, output)
+    (output / "predictions.json").unlink()
+    with pytest.raises(InputError, match=r"lesions\.json: expected results of.*--overwrite"):
+        go(scans, other, output)
+    assert files_in(output) == {
+        name: data for name, data in before.items() if name != "predictions.json"
+    }
+    go(scans, other, output, overwrite=True)
+    made_by = [
+        json.loads(path.read_text())["model"]["fingerprint"]
+        for path in (*output.glob("*/lesions.json"), output / "predictions.json")
+    ]
+    assert len(made_by) == 4
+    assert len(set(made_by)) == 1
+
+
+def test_results_at_another_threshold_are_not_mixed(scans, run, tmp_path):
+    go(scans, run, tmp_path / "out")
+    with pytest.raises(InputError, match=r"threshold 0\.3, found .* at 0\.5"):
+        go(scans, run, tmp_path / "out", threshold=0.3)
+
+
+def test_another_image_of_the_same_name_fails_alone(scans, run, tmp_path):
+    go(scans, run, tmp_path / "out")
+    before = (tmp_path / "out" / "a" / "lesions.json").read_bytes()
+    picture(scans / "a.png", squares=())
+    result = go(scans, run, tmp_path / "out")
+    (failure,) = result.failures
+    assert "made from another image" in failure.reason
+    assert (tmp_path / "out" / "a" / "lesions.json").read_bytes() == before
+
+
+def test_a_result_that_was_edited_is_made_again(scans, run, tmp_path):
+    output = tmp_path / "out"
+    go(scans, run, output)
+    path = output / "a" / "lesions.json"
+    whole = path.read_bytes()
+    for damage in ({"lesions": [{"number": 1}]}, {"image": {}}):
+        path.write_text(json.dumps(json.loads(whole) | damage))
+        result = go(scans, run, output)
+        assert [case.reused for case in result.cases] == [False, True, True]
+        assert path.read_bytes() == whole
+
+
+def test_results_inside_the_folder_of_scans_are_not_scans(scans, run):
+    first = go(scans, run, scans / "out")
+    second = go(scans, run, scans / "out")
+    assert len(first.cases) == len(second.cases) == 3
+    assert all(case.reused for case in second.cases)
+    assert len(go(scans, run, scans.parent / "elsewhere").cases) == 3
+
+
+def test_a_full_disk_stops_and_leaves_what_is_there(scans, run, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    go(scans, run, output)
+    before = {name: data for name, data in files_in(output).items() if name != "breastseg.log"}
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        go(scans, run, output, overwrite=True)
+    assert {
+        name: data for name, data in files_in(output).items() if name != "breastseg.log"
+    } == before
+
+
+def test_a_name_that_cannot_be_a_folder_fails_alone(run, tmp_path):
+    deep = Path(*["d" * 100] * 3)
+    picture(tmp_path / "scans" / deep / "a.png")
+    picture(tmp_path / "scans" / "report.html.png")
+    picture(tmp_path / "scans" / "b.png")
+    result = go(tmp_path / "scans", run, tmp_path / "out")
+    assert [case.case_id for case in result.cases] == ["b"]
+    assert all("Rename" in failure.reason for failure in result.failures)
+    assert result.num_failed == 2
+
+
+@pytest.mark.parametrize("threshold", [0, 1.5])
+def test_a_wrong_threshold_leaves_no_folder(scans, run, tmp_path, threshold):
+    with pytest.raises(InputError, match="threshold"):
+        go(scans, run, tmp_path / "out", threshold=threshold)
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_input_is_told_before_anything_is_written(scans, run, tmp_path):
+    with pytest.raises(InputError, match=r"missing\.png.*does not exist"):
+        go([scans, tmp_path / "missing.png"], run, tmp_path / "out")
+    with pytest.raises(RunFolderError, match="expected a run folder"):
+        go(scans, tmp_path, tmp_path / "out")
+    picture(tmp_path / "twin" / "a.png")
+    with pytest.raises(LayoutError, match="case id"):
+        go([scans, tmp_path / "twin"], run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_log_ends_with_the_call(scans, run, tmp_path):
+    go(scans, run, tmp_path / "one")
+    go(scans, run, tmp_path / "two")
+    log = (tmp_path / "one" / "breastseg.log").read_text()
+    assert log.count("sub__b: done, lesions: 2") == 1
+
+
+def test_progress_is_shown_on_stderr_when_asked_for(scans, run, tmp_path, capsys):
+    go(scans, run, tmp_path / "out")
+    assert capsys.readouterr() == ("", "")
+    go(scans, run, tmp_path / "out", progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "3/3" in captured.err
+
+
+def test_neither_framework_is_imported(scans, run, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from breastseg.workflows.predict import predict; "
+        f"predict([Path({str(scans)!r})], model=Path({str(run)!r}), "
+        f"output=Path({str(tmp_path / 'out')!r}), threads=1); "
+        "print([name for name in ('torch', 'tensorflow', 'keras') if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert found.strip() == "[]"
