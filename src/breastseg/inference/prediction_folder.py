@@ -5,6 +5,8 @@ DIR/<case>/overlay.png   the picture to look at
 DIR/<case>/lesions.json  the measures; written last, so that a case with it is complete
 DIR/predictions.json     all cases of the last call, and those that failed
 DIR/predictions.csv      the same as a table, one line per lesion
+DIR/report.html          the page to look at
+DIR/breastseg.log        what was done when
 """
 
 import csv

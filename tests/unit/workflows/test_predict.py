@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import errno
 import json
@@ -366,13 +367,19 @@ def test_the_log_ends_with_the_call(scans, run, tmp_path):
     assert log.count("sub__b: done, lesions: 2") == 1
 
 
-def test_progress_is_shown_on_stderr_when_asked_for(scans, run, tmp_path, capsys):
+def test_progress_is_told_only_when_asked_for(scans, run, tmp_path, monkeypatch, capsys):
+    told = []
+
+    class Bar(contextlib.nullcontext):
+        def __enter__(self):
+            return lambda *progress: told.append(progress)
+
+    monkeypatch.setattr("breastseg.workflows.predict.WorkBar", Bar)
     go(scans, run, tmp_path / "out")
-    assert capsys.readouterr() == ("", "")
+    assert told == []
     go(scans, run, tmp_path / "out", progress=True)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "3/3" in captured.err
+    assert told == [("Predicting", done, 3) for done in range(4)]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_neither_framework_is_imported(scans, run, tmp_path):
