@@ -39,7 +39,8 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return 24 ultrasound phantoms in the layout of BUSI, made once; leave them as they are."""
-    return make_ultrasound_phantoms(tmp_path_factory.mktemp("phantoms") / "data", num_cases=24)
+    folder = tmp_path_factory.mktemp("phantoms") / "data"
+    return make_ultrasound_phantoms(folder, num_cases=24, seed=1)
 
 
 @pytest.fixture

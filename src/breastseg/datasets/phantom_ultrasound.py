@@ -247,7 +247,7 @@ def _benign(random: np.random.Generator, centre: tuple[float, float], radius: fl
         semi_axes=(radius * random.uniform(0.5, 0.8), radius),
         angle=random.normal(0, 0.25),
         margin=0.04,
-        contrast_db=random.uniform(-14, -8),
+        contrast_db=random.uniform(-12, -6),
         through_db=random.uniform(-2, 5),
         rim_db=random.uniform(2, 6),
     )
@@ -273,7 +273,7 @@ def _malignant(random: np.random.Generator, centre: tuple[float, float], radius:
         waves=waves,
         spikes=spikes if spiculated else (0.0, 1, 0.0),
         margin=random.uniform(0.06, 0.14),
-        contrast_db=random.uniform(-18, -11),
+        contrast_db=random.uniform(-15, -9),
         grain_db=3.0,
         through_db=random.uniform(-20, -6) if random.random() < 0.7 else 0.0,
         rim_db=random.uniform(2, 6),
@@ -297,7 +297,7 @@ def _fat_lobule(random: np.random.Generator, grid: _Grid) -> _Body:
         semi_axes=(random.uniform(0.025, 0.05), random.uniform(0.07, 0.14)),
         angle=random.normal(0, 0.2),
         margin=0.08,
-        contrast_db=random.uniform(-8, -4),
+        contrast_db=random.uniform(-6, -3),
         grain_db=2.5,
         rim_db=7.0,
     )
@@ -307,9 +307,9 @@ def _rib(random: np.random.Generator, grid: _Grid) -> _Body:
     return _Body(
         centre=(grid.height * random.uniform(0.85, 0.95), random.uniform(0.1, 0.9)),
         semi_axes=(0.05, random.uniform(0.08, 0.14)),
-        contrast_db=-5.0,
+        contrast_db=8.0,
         through_db=-25.0,
-        rim_db=8.0,
+        rim_db=10.0,
         rim_width=0.15,
     )
 
