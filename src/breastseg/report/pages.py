@@ -221,6 +221,10 @@ def _verdicts(table: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             continue
         alarming = row["role"] == "baseline" and not beaten
         start = "Not shown to be better than a mask that ignores the image. " if alarming else ""
+        if row["role"] == "model" and (
+            interval is None or interval["low"] <= 0 <= interval["high"]
+        ):
+            start = "Not shown to differ. "
         spread = f"95 %: {_between(interval, '+.3f')}" if interval else "one group: no interval"
         text = (
             f"{start}Dice {difference['mean']:+.3f} against {row['name']} ({spread}; "

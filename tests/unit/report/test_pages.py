@@ -166,6 +166,18 @@ def test_a_collapsed_model_is_called_so():
     assert text.count("Not shown to be better than a mask that ignores the image") == 2
 
 
+@pytest.mark.parametrize(("shift", "differs"), [(0, False), (5, True)])
+def test_another_model_is_compared_in_words_without_an_alarm(shift, differs):
+    card = summarise(
+        Contender(name="first", scores=scores_of(0, 12)),
+        Contender(name="second", scores=scores_of(shift, 12)),
+    )
+    html = scorecard_page(to_document(card), [])
+    assert ("Not shown to differ. Dice +0.000 against second" in html) is not differs
+    assert "against second" in html
+    assert "notice warn" not in html
+
+
 @pytest.mark.parametrize(
     ("num_lesion", "num_normal", "expected"),
     [
