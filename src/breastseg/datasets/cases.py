@@ -118,6 +118,6 @@ def with_unique_ids(cases: Iterable[CaseFiles], root: Path) -> tuple[CaseFiles, 
         if twin is not case:
             raise LayoutError(
                 f"{root}: the case id '{case.case_id}' must belong to one image, but "
-                f"{twin.image_path.name} and {case.image_path.name} both have it. Rename one."
+                f"{twin.image_path} and {case.image_path} both have it. Rename one."
             )
     return tuple(by_id[case_id] for case_id in sorted(by_id))

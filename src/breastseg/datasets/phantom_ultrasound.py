@@ -247,7 +247,7 @@ def _benign(random: np.random.Generator, centre: tuple[float, float], radius: fl
         semi_axes=(radius * random.uniform(0.5, 0.8), radius),
         angle=random.normal(0, 0.25),
         margin=0.04,
-        contrast_db=random.uniform(-12, -6),
+        contrast_db=random.uniform(-13, -9),
         through_db=random.uniform(-2, 5),
         rim_db=random.uniform(2, 6),
     )
@@ -273,7 +273,7 @@ def _malignant(random: np.random.Generator, centre: tuple[float, float], radius:
         waves=waves,
         spikes=spikes if spiculated else (0.0, 1, 0.0),
         margin=random.uniform(0.06, 0.14),
-        contrast_db=random.uniform(-15, -9),
+        contrast_db=random.uniform(-16, -11),
         grain_db=3.0,
         through_db=random.uniform(-20, -6) if random.random() < 0.7 else 0.0,
         rim_db=random.uniform(2, 6),

@@ -144,5 +144,5 @@ def read_mask(path: Path, *, lesion_values: tuple[int, ...] | None = None) -> Ma
 def encode_png(pixels: UInt8[np.ndarray, "rows columns *channels"]) -> bytes:
     """Return a PNG file of grey (rows, columns) or colour (rows, columns, 3) pixels."""
     buffer = io.BytesIO()
-    Pillow.fromarray(pixels).save(buffer, format="PNG")
+    Pillow.fromarray(pixels).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()

@@ -2,8 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -28,7 +27,7 @@ from breastseg.io.raster import read_image
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
 from breastseg.training.checkpoint import open_run
-from breastseg.workflows.progress import WorkBar, log_file, silent_reading
+from breastseg.workflows.progress import Reading, log_file, silent_reading
 
 _log = logging.getLogger("breastseg.predict")
 
@@ -72,7 +71,7 @@ def predict(
     threads: int | None = None,
     overwrite: bool = False,
     device: Device = "cpu",
-    progress: bool = False,
+    reading: Reading = silent_reading,
 ) -> PredictionResult:
     """Find the lesions in scans and write them into a prediction folder.
 
@@ -87,7 +86,7 @@ def predict(
         threads: of the CPU; None takes all.
         overwrite: predict all anew, and replace results of other models.
         device: cuda needs ONNX Runtime with CUDA.
-        progress: show a bar on stderr.
+        reading: told of the progress.
 
     Raises:
         InputError: wrong arguments, nothing to predict, or results of another model.
@@ -110,7 +109,7 @@ def predict(
         folder.refuse_others(case.case_id for case in found.cases)
     segmenter = Segmenter.open(run.recipe, run.weights(), device=device, threads=threads)
     job = _Job(folder, segmenter, overwrite)
-    with log_file(output), WorkBar() if progress else nullcontext(silent_reading) as reading:
+    with log_file(output):
         result = _predict_all(found, job, reading)
         folder.write_index(result.cases, result.failures)
         write_text(result.report_path, _page(result, maker))
@@ -154,13 +153,10 @@ def _overlay(prediction: Prediction) -> bytes:
     return overlay_png(pixels, mask, lesions=prediction.lesions)
 
 
-def _predict_all(
-    found: Scans, job: _Job, reading: Callable[[str, int, int], None]
-) -> PredictionResult:
+def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
     cases, failures = [], []
     _log.info("%d cases, %d masks left out", len(found.cases), len(found.masks))
-    for done, case in enumerate(found.cases):
-        reading("Predicting", done, len(found.cases))
+    for done, case in enumerate(found.cases, start=1):
         try:
             result = job.do(case)
         except InputError as error:
@@ -170,7 +166,7 @@ def _predict_all(
             cases.append(result)
             how = "done before" if result.reused else "done"
             _log.info("%s: %s, lesions: %d", case.case_id, how, len(result.lesions))
-    reading("Predicting", len(found.cases), len(found.cases))
+        reading("Predicting", done, len(found.cases))
     return PredictionResult(
         output=job.folder.path,
         cases=tuple(cases),

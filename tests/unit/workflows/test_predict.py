@@ -1,4 +1,3 @@
-import contextlib
 import csv
 import errno
 import json
@@ -367,18 +366,10 @@ def test_the_log_ends_with_the_call(scans, run, tmp_path):
     assert log.count("sub__b: done, lesions: 2") == 1
 
 
-def test_progress_is_told_only_when_asked_for(scans, run, tmp_path, monkeypatch, capsys):
+def test_progress_is_told(scans, run, tmp_path, capsys):
     told = []
-
-    class Bar(contextlib.nullcontext):
-        def __enter__(self):
-            return lambda *progress: told.append(progress)
-
-    monkeypatch.setattr("breastseg.workflows.predict.WorkBar", Bar)
-    go(scans, run, tmp_path / "out")
-    assert told == []
-    go(scans, run, tmp_path / "out", progress=True)
-    assert told == [("Predicting", done, 3) for done in range(4)]
+    go(scans, run, tmp_path / "out", reading=lambda *progress: told.append(progress))
+    assert told == [("Predicting", done, 3) for done in (1, 2, 3)]
     assert capsys.readouterr() == ("", "")
 
 
