@@ -260,19 +260,20 @@ def predict(
         breastseg predict scans/ --model runs/mine --output results
     """
     from breastseg.workflows import predict as workflow
-    from breastseg.workflows.progress import log_to_terminal
+    from breastseg.workflows.progress import WorkBar, log_to_terminal
 
     log_to_terminal()
-    result = workflow.predict(
-        scans,
-        model=model,
-        output=output,
-        threshold=threshold,
-        threads=threads,
-        overwrite=overwrite,
-        device="cuda" if device is DeviceName.CUDA else "cpu",
-        progress=True,
-    )
+    with WorkBar() as bar:
+        result = workflow.predict(
+            scans,
+            model=model,
+            output=output,
+            threshold=threshold,
+            threads=threads,
+            overwrite=overwrite,
+            device="cuda" if device is DeviceName.CUDA else "cpu",
+            reading=bar,
+        )
     if as_json:
         typer.echo(result.index_path.read_text(encoding="utf-8"), nl=False)
     else:

@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from breastseg.report.figures import training_curves
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import Picture, data_uri, scorecard_page
 from breastseg.training.checkpoint import Run, open_run
-from breastseg.workflows.progress import log_file, silent_reading
+from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.train import case_groups, file_hash
 
 _PICTURE_SIDE = 512
@@ -71,7 +71,7 @@ def evaluate(
     allow_leakage: bool = False,
     threshold: float = DEFAULT_THRESHOLD,
     threads: int | None = None,
-    reading: Callable[[str, int, int], None] = silent_reading,
+    reading: Reading = silent_reading,
 ) -> Evaluation:
     """Score a run on its own test part, or on the whole of other data.
 

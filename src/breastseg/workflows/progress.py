@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +23,9 @@ from breastseg.core.errors import OutputError
 from breastseg.io.atomic import make_folder
 from breastseg.training.checkpoint import EpochRecord
 from breastseg.training.fit import Listener
+
+Reading = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done and how many there are."""
 
 console = Console(stderr=True)
 LOG_NAME = "breastseg.log"

@@ -5,7 +5,7 @@ import importlib.metadata
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,12 +26,9 @@ from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
 from breastseg.training.checkpoint import Run, TrainingState, create_run, open_run
 from breastseg.training.fit import Listener, fit
-from breastseg.workflows.progress import log_file, silent_listener, silent_reading
+from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
 log = logging.getLogger(__name__)
-
-Reading = Callable[[str, int, int], None]
-"""Called with what is being read, how many are done and how many there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
