@@ -84,6 +84,13 @@ Threads = Annotated[
         show_default="all",
     ),
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="How probable a lesion's most probable pixel must be for it to be shown.",
+        show_default="the run's operating threshold",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace what is already there.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, made by `train`.")]
@@ -200,9 +207,7 @@ def evaluate(
     allow_leakage: Annotated[
         bool, typer.Option(help="Score images that the run has seen; the scorecard says so.")
     ] = False,
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Probability from which a pixel is lesion.")
-    ] = 0.5,
+    threshold: Threshold = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -244,9 +249,7 @@ def predict(
     ],
     model: Annotated[Path, typer.Option(metavar="RUN", help="A run folder.")],
     output: Annotated[Path, typer.Option(help="Where the results go.")],
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Probability from which a pixel is lesion.")
-    ] = 0.5,
+    threshold: Threshold = None,
     threads: Threads = None,
     device: Annotated[DeviceName, typer.Option(help="cuda needs ONNX Runtime.")] = DeviceName.CPU,
     overwrite: Overwrite = False,

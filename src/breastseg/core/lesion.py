@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from breastseg.core.errors import GeometryError, InputError
 from breastseg.core.image import LabelMap, Pixels
 
+DEFAULT_THRESHOLD = 0.5
 _EIGHT_NEIGHBOURS = np.ones((3, 3), np.int32)
 
 Component = Bool[np.ndarray, "rows columns"]
@@ -63,11 +64,15 @@ def _as_json(value: Any) -> Any:
 def find_lesions(
     probability: Pixels, *, threshold: float, spacing_mm: tuple[float, float, float] | None
 ) -> tuple[LabelMap, tuple[Lesion, ...]]:
-    """Find the 8-connected components at or above the threshold.
+    """Find the lesions: what is outlined, and which of it is shown.
+
+    The candidates are the 8-connected components of the pixels with a probability of at least
+    0.5, or of the threshold where that is lower. Shown are those whose most probable pixel
+    reaches the threshold: raising it drops whole lesions and leaves the outlines as they are.
 
     Args:
         probability: lesion probability in [0, 1], axes (slice, row, column); one slice.
-        threshold: in (0, 1].
+        threshold: the operating threshold, in (0, 1].
         spacing_mm: distance of pixel centres along (slice, row, column); None if not known.
 
     Returns:
@@ -85,11 +90,14 @@ def find_lesions(
     ((1, 1, 3, 5), 8, 2.0, 4.472)
     """
     _check(probability, threshold)
-    components, _ = ndimage.label(probability[0] >= threshold, structure=_EIGHT_NEIGHBOURS)
+    outline = min(threshold, DEFAULT_THRESHOLD)
+    components, _ = ndimage.label(probability[0] >= outline, structure=_EIGHT_NEIGHBOURS)
     candidates = []
     for label, window in enumerate(ndimage.find_objects(components), start=1):
         inside = components[window] == label
         peak = float(probability[0][window][inside].max())
+        if peak < threshold:
+            continue
         candidates.append((-peak, -int(inside.sum()), label, window, inside))
     candidates.sort(key=lambda candidate: candidate[:3])
     labels = np.zeros(probability.shape, np.int32)

@@ -76,8 +76,8 @@ def smoke() -> Recipe:
         network=UNetSpec(channels=(8, 16, 32, 64), norm="group"),
         optimisation=Optimisation(
             learning_rate=3e-3,
-            batch_size=8,
-            epochs=15,
+            batch_size=4,
+            epochs=40,
             schedule=Schedule(name="cosine", warmup_epochs=1),
         ),
     )

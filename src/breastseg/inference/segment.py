@@ -10,13 +10,11 @@ from scipy.special import expit
 
 from breastseg.core.errors import GeometryError, WeightsError
 from breastseg.core.image import Image, LabelMap, Pixels
-from breastseg.core.lesion import Lesion, find_lesions
+from breastseg.core.lesion import DEFAULT_THRESHOLD, Lesion, find_lesions
 from breastseg.core.recipe import Recipe
 from breastseg.inference.runtime import Device, Precision, Runtime, RuntimeName, open_runtime
 from breastseg.networks.spec import Array
 from breastseg.pipeline.preprocess import prepare_image
-
-DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +97,7 @@ class Segmenter:
         """Find the lesions of an image.
 
         Args:
-            threshold: pixels at or above it are lesion; in (0, 1].
+            threshold: see core.lesion.find_lesions; in (0, 1].
 
         Raises:
             GeometryError, WeightsError: see probability.

@@ -15,9 +15,11 @@ from jaxtyping import Float32
 from breastseg.backends.protocol import Backend
 from breastseg.backends.weights import read_weights, save_weights
 from breastseg.core.errors import RunFolderError
+from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.core.recipe import Recipe, read_recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.evaluation.baselines import ConstantMask
+from breastseg.evaluation.operating_point import OperatingPoint
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.networks.spec import check_weights
 
@@ -131,6 +133,18 @@ class Run:
         document = _read_json(self.path / "constant-mask.json")
         cells = np.array([[cell == "#" for cell in row] for row in document["cells"]])
         return ConstantMask(name=document["name"], description=document["description"], cells=cells)
+
+    def save_operating_point(self, point: OperatingPoint) -> None:
+        """Note the operating threshold and what it was chosen on."""
+        chosen_on = {"part": "calibration", **asdict(point)}
+        document = {"operating_threshold": point.threshold, "chosen_on": chosen_on}
+        write_json(self.path / "calibration.json", {"schema_version": 1, **document})
+
+    @property
+    def operating_threshold(self) -> float:
+        """How probable a finding must be to be shown; 0.5 where none was chosen."""
+        document = _read_json(self.path / "calibration.json", optional=True)
+        return float(document.get("operating_threshold", DEFAULT_THRESHOLD))
 
     def seal(self, names: Sequence[str]) -> None:
         """Note the checksums of finished files, against later damage."""

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from breastseg.core.errors import SplitError
 from breastseg.core.image import Case
+from breastseg.core.lesion import check_threshold
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.splits import PARTS
@@ -25,7 +26,7 @@ from breastseg.evaluation.scorecard import (
     summarise,
     to_document,
 )
-from breastseg.inference.segment import DEFAULT_THRESHOLD, Prediction, Segmenter
+from breastseg.inference.segment import Prediction, Segmenter
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.report.figures import training_curves
 from breastseg.report.overlays import overlay_png
@@ -37,7 +38,7 @@ from breastseg.workflows.train import case_groups, file_hash
 _PICTURE_SIDE = 512
 
 NOT_TESTED = (
-    "Probabilities were not calibrated; the threshold was not chosen on any data.",
+    "The probabilities are the network's own; they were not calibrated.",
     "Nothing is said of scanners, hospitals or patients that the data set does not hold.",
     "No reader was compared with, and no patient's outcome was looked at.",
 )
@@ -69,7 +70,7 @@ def evaluate(
     against: Sequence[Path] = (),
     output: Path | None = None,
     allow_leakage: bool = False,
-    threshold: float = DEFAULT_THRESHOLD,
+    threshold: float | None = None,
     threads: int | None = None,
     reading: Reading = silent_reading,
 ) -> Evaluation:
@@ -85,7 +86,7 @@ def evaluate(
         against: other runs, scored on the same images and compared pair by pair.
         output: RUN/scorecard for own data, RUN/scorecard-FOLDER for other, where None.
         allow_leakage: score images that a run was trained or chosen on, with a warning.
-        threshold: probability from which a pixel is lesion, in (0, 1].
+        threshold: operating threshold in (0, 1]; each run's own where None.
         threads: of the CPU; None takes all.
         reading: told of the progress.
 
@@ -95,6 +96,8 @@ def evaluate(
         RunFolderError, WeightsError: a run.
         OutputError: the scorecard cannot be written.
     """
+    if threshold is not None:
+        check_threshold(threshold)
     opened = [open_run(path) for path in (run, *against)]
     data_set = find_data_set(data)
     selection = _select(opened, data_set, split, allow_leakage=allow_leakage)
@@ -108,7 +111,7 @@ def evaluate(
             [Segmenter.open(each.recipe, each.weights(), threads=threads) for each in opened],
             (ALL_BACKGROUND, opened[0].constant_mask()),
             groups,
-            threshold,
+            [threshold or each.operating_threshold for each in opened],
         )
         scores = []
         for done, files in enumerate(selection.cases, start=1):
@@ -118,7 +121,7 @@ def evaluate(
             opened,
             judge,
             list(zip(*scores, strict=True)),
-            _details(opened[0], data_set, selection, method, threshold),
+            _details(opened[0], data_set, selection, method, judge.thresholds[0]),
             selection.warnings,
         )
         pictures = _pictures(judge, selection.cases, [row[0] for row in scores])
@@ -133,7 +136,7 @@ class _Judge:
     segmenters: Sequence[Segmenter]
     baselines: Sequence[ConstantMask]
     groups: dict[str, str]
-    threshold: float
+    thresholds: Sequence[float]
 
     def score(self, files: CaseFiles) -> tuple[CaseScore, ...]:
         """Score the runs, then the baselines, on one case."""
@@ -145,7 +148,7 @@ class _Judge:
 
     def predict(self, number: int, case: Case) -> Prediction:
         """Return what one of the runs finds."""
-        return self.segmenters[number].predict(case.case_id, case.image, self.threshold)
+        return self.segmenters[number].predict(case.case_id, case.image, self.thresholds[number])
 
 
 def _select(
@@ -213,7 +216,7 @@ def _details(
         "Scored on": f"{data_set.layout}, {selection.described}: {len(selection.cases)} images",
         "Split": f"by {run.split.method}",
         "Intervals over": method,
-        "Threshold": f"{threshold:g}",
+        "Operating threshold": f"{threshold:g}",
     }
 
 

@@ -21,7 +21,7 @@ from breastseg.inference.prediction_folder import (
     PredictionFolder,
 )
 from breastseg.inference.runtime import Device
-from breastseg.inference.segment import DEFAULT_THRESHOLD, Prediction, Segmenter
+from breastseg.inference.segment import Prediction, Segmenter
 from breastseg.io.atomic import write_text
 from breastseg.io.raster import read_image
 from breastseg.report.overlays import overlay_png
@@ -67,7 +67,7 @@ def predict(
     *,
     model: Path,
     output: Path,
-    threshold: float = DEFAULT_THRESHOLD,
+    threshold: float | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     device: Device = "cpu",
@@ -82,7 +82,8 @@ def predict(
         scans: pictures, and folders that are searched for pictures; masks are left out.
         model: a run folder, of either framework; neither framework is needed.
         output: the prediction folder, see inference.prediction_folder.
-        threshold: pixels of at least this probability are lesion; in (0, 1].
+        threshold: operating threshold in (0, 1], see core.lesion.find_lesions; the model's own
+            where None.
         threads: of the CPU; None takes all.
         overwrite: predict all anew, and replace results of other models.
         device: cuda needs ONNX Runtime with CUDA.
@@ -95,14 +96,15 @@ def predict(
         MissingExtraError: the device needs a package that is not installed.
         OutputError: a result cannot be written; what is there is whole.
     """
-    check_threshold(threshold)
+    if threshold is not None:
+        check_threshold(threshold)
     found = find_scans(scans, results_dir=output)
     run = open_run(model)
     maker = Maker(
         fingerprint=run.fingerprint,
         recipe=run.recipe.name,
         framework=run.framework,
-        threshold=threshold,
+        threshold=threshold or run.operating_threshold,
     )
     folder = PredictionFolder(output, maker)
     if not overwrite:

@@ -14,13 +14,16 @@ import breastseg
 from breastseg.backends.onnx.network import onnx_file
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
 from breastseg.core.errors import LayoutError, RunFolderError
+from breastseg.core.image import Pixels
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import group_sizes, near_duplicate_groups
 from breastseg.datasets.splits import DataSplit, split_cases
 from breastseg.evaluation.baselines import best_constant_mask
+from breastseg.evaluation.operating_point import choose_operating_point
 from breastseg.evaluation.overlap import Mask
+from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
 from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
@@ -194,6 +197,7 @@ def summary(run: Run) -> dict[str, Any]:
         "epochs": f"{state.epoch} of {run.recipe.optimisation.epochs}",
         "best_epoch": state.best_epoch,
         "best_validation_dice": None if best is None else round(best.validation_dice, 4),
+        "operating_threshold": run.operating_threshold,
         "training_seconds": round(sum(record.seconds for record in state.history)),
     }
 
@@ -270,9 +274,28 @@ def _train(
                 run.save_best(backend.weights())
             _finish(run)
             raise
+        _choose_operating_point(run, data_set, reading)
         _finish(run)
         _judge(state)
     return run
+
+
+def _choose_operating_point(run: Run, data_set: DataSet, reading: Reading) -> None:
+    """Choose the operating threshold on the calibration part, if there is one."""
+    cases = data_set.only(run.split.parts["calibration"])
+    segmenter = Segmenter.open(run.recipe, run.weights())
+
+    def predicted() -> Iterator[tuple[Pixels, Mask]]:
+        for done, files in enumerate(cases, start=1):
+            case = read_case(files)
+            assert case.reference is not None
+            yield segmenter.probability(case.image), case.reference > 0
+            reading("Choosing the operating threshold", done, len(cases))
+
+    point = choose_operating_point(predicted())
+    if point is not None:
+        run.save_operating_point(point)
+        log.info("operating threshold %g, chosen on the calibration part", point.threshold)
 
 
 def _finish(run: Run) -> None:
