@@ -1,10 +1,11 @@
 """The run folder: what training writes, and what everything later reads."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from jaxtyping import Float32
 
 from breastseg.backends.protocol import Backend
 from breastseg.backends.weights import read_weights, save_weights
-from breastseg.core.errors import RunFolderError
+from breastseg.core.errors import BreastsegError, RunFolderError, WeightsError
 from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.core.recipe import Recipe, read_recipe
 from breastseg.datasets.splits import DataSplit
@@ -130,9 +131,13 @@ class Run:
 
     def constant_mask(self) -> ConstantMask:
         """Return the mask that fits the training masks best, whatever the image."""
-        document = _read_json(self.path / "constant-mask.json")
-        cells = np.array([[cell == "#" for cell in row] for row in document["cells"]])
-        return ConstantMask(name=document["name"], description=document["description"], cells=cells)
+        path = self.path / "constant-mask.json"
+        document = _read_json(path)
+        with _expecting_fields(path):
+            cells = np.array([[cell == "#" for cell in row] for row in document["cells"]])
+            return ConstantMask(
+                name=document["name"], description=document["description"], cells=cells
+            )
 
     def save_operating_point(self, point: OperatingPoint) -> None:
         """Note the operating threshold and what it was chosen on."""
@@ -152,7 +157,13 @@ class Run:
         write_json(self.path / "checksums.json", sums)
 
     def unseal(self) -> None:
-        """Forget the checksums before training changes the files again."""
+        """Forget the checksums before training changes the files again.
+
+        Raises:
+            WeightsError: the files were damaged since; forgetting would hide it.
+        """
+        if (self.path / "checksums.json").is_file():
+            self.weights()
         (self.path / "checksums.json").unlink(missing_ok=True)
 
     def save_last(self, backend: Backend, state: TrainingState) -> None:
@@ -179,22 +190,29 @@ class Run:
         """Bring a backend to where the training stood; a fresh state where it never began.
 
         Raises:
-            WeightsError: the checkpoint is damaged.
+            WeightsError: the checkpoint is damaged or does not fit recipe.json.
+            RunFolderError: state.json is damaged or of another version.
         """
         folder = self._last_folder()
         if folder is None:
             return TrainingState()
-        document = _read_json(folder / "state.json")
-        sums = document["sha256"]
-        backend.load_weights(read_weights(folder / "weights.safetensors", sha256=sums["weights"]))
-        moments = read_weights(folder / "optimiser.safetensors", sha256=sums["optimiser"])
+        state, sums = _read_state(folder / "state.json")
+        paths = [folder / f"{name}.safetensors" for name in ("weights", "optimiser")]
+        weights, moments = (read_weights(path, sha256=sums[path.stem]) for path in paths)
+        check_weights(self.recipe.network, weights, source=str(paths[0]))
+        _check_moments(moments, weights, source=str(paths[1]))
+        backend.load_weights(weights)
         backend.load_optimiser_state(moments)
-        return _state(document)
+        return state
 
     def state(self) -> TrainingState:
-        """Return how far the training got."""
+        """Return how far the training got.
+
+        Raises:
+            RunFolderError: state.json is damaged or of another version.
+        """
         folder = self._last_folder()
-        return TrainingState() if folder is None else _state(_read_json(folder / "state.json"))
+        return TrainingState() if folder is None else _read_state(folder / "state.json")[0]
 
     def _last_folder(self) -> Path | None:
         """Find the last whole checkpoint: a kill between two renames leaves it in last.old."""
@@ -204,9 +222,24 @@ class Run:
         return None
 
 
-def _state(document: Mapping[str, Any]) -> TrainingState:
-    history = tuple(EpochRecord(**record) for record in document["history"])
-    return TrainingState(step=document["step"], history=history)
+def _read_state(path: Path) -> tuple[TrainingState, dict[str, str]]:
+    """Return the state, and the checksums of the arrays that belong to it."""
+    document = _read_json(path)
+    _require_format(document, path)
+    with _expecting_fields(path):
+        history = tuple(EpochRecord(**record) for record in document["history"])
+        sums = {name: document["sha256"][name] for name in ("weights", "optimiser")}
+        return TrainingState(step=document["step"], history=history), sums
+
+
+def _check_moments(moments: Mapping[str, Array], weights: Mapping[str, Array], source: str) -> None:
+    shapes = {name: array.shape for name, array in weights.items()}
+    for name, array in moments.items():
+        if shapes.get(name.partition(".")[2]) != array.shape:
+            raise WeightsError(
+                f"{source}: '{name}' of shape {array.shape} belongs to no weight of the network. "
+                "Use the recipe.json that was saved beside it."
+            )
 
 
 def create_run(
@@ -252,21 +285,43 @@ def open_run(path: Path) -> Run:
             "`breastseg train`."
         )
     environment = _read_json(path / "environment.json")
-    if environment.get("run_format") != RUN_FORMAT:
-        raise RunFolderError(
-            f"{path}: expected a run folder of format {RUN_FORMAT}, got "
-            f"{environment.get('run_format')!r}. Use the breastseg version that wrote it "
-            f"({environment.get('versions', {}).get('breastseg', 'unknown')})."
+    _require_format(environment, path / "environment.json")
+    with _expecting_fields(path / "environment.json"):
+        str(environment["framework"])
+    groups, split = (_read_json(path / name) for name in ("groups.json", "split.json"))
+    with _expecting_fields(path / "split.json", path / "groups.json"):
+        return Run(
+            path=path,
+            recipe=read_recipe(path / "recipe.json"),
+            split=DataSplit.from_document(split, groups["groups"]),
+            environment=environment,
+            content=groups["sha256"],
         )
-    groups = _read_json(path / "groups.json")
-    split = DataSplit.from_document(_read_json(path / "split.json"), groups["groups"])
-    return Run(
-        path=path,
-        recipe=read_recipe(path / "recipe.json"),
-        split=split,
-        environment=environment,
-        content=groups["sha256"],
-    )
+
+
+def _require_format(document: Mapping[str, Any], path: Path) -> None:
+    found = document.get("run_format")
+    if found != RUN_FORMAT:
+        versions = document.get("versions")
+        writer = versions.get("breastseg") if isinstance(versions, dict) else None
+        raise RunFolderError(
+            f"{path}: expected a run folder of format {RUN_FORMAT}, got {found!r}. Use the "
+            f"breastseg version that wrote it ({writer or 'unknown'})."
+        )
+
+
+@contextlib.contextmanager
+def _expecting_fields(*paths: Path) -> Iterator[None]:
+    """Tell a field that is missing or of another kind as a fault of these files."""
+    try:
+        yield
+    except BreastsegError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunFolderError(
+            f"{' and '.join(map(str, paths))}: expected the fields of a run folder, but "
+            f"{type(error).__name__}: {error}. Take the run from a backup."
+        ) from None
 
 
 def _read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def fit(
         The final state.
 
     Raises:
-        HealthError: the loss is NaN or infinite; the last good checkpoint is kept.
+        HealthError: the loss or the logits are NaN or infinite; the last good checkpoint is kept.
     """
     recipe = run.recipe
     state = run.load_last(backend)
@@ -55,7 +55,10 @@ def fit(
             recipe.optimisation, [record.validation_dice for record in state.history]
         )
         step, loss = _train_epoch(backend, training, recipe, state, rate, listener)
-        dice, specificity = validate(backend, validation, recipe.optimisation.batch_size)
+        try:
+            dice, specificity = validate(backend, validation, recipe.optimisation.batch_size)
+        except FloatingPointError as error:
+            raise _burst(f"epoch {state.epoch + 1}: {error}", rate) from None
         record = EpochRecord(
             epoch=state.epoch + 1,
             loss=loss,
@@ -71,8 +74,9 @@ def fit(
             run.save_best(backend.weights())
         run.save_last(backend, state)
         log.info(
-            "epoch %d: loss %.4f, validation Dice %.4f%s, learning rate %.2g, %.0f s",
-            *(record.epoch, loss, dice, " (best)" if is_best else "", rate, record.seconds),
+            "epoch %d/%d: loss %.4f, validation Dice %.4f%s, %.0f s",
+            *(record.epoch, recipe.optimisation.epochs, loss, dice),
+            *(" (best)" if is_best and dice else "", record.seconds),
         )
         listener.epoch_done(record, is_best=is_best)
     return state
@@ -96,15 +100,18 @@ def _train_epoch(
     for number, batch in enumerate(batches, start=1):
         loss = backend.train_step(batch, step=state.step + number, learning_rate=rate)
         if not math.isfinite(loss):
-            raise HealthError(
-                f"epoch {state.epoch + 1}, step {number}: the loss must be finite, got {loss}. "
-                f"The learning rate {rate:g} is probably too high: try a tenth of it "
-                f"(--set optimisation.learning_rate={rate / 10:g}). The last good checkpoint is "
-                "kept."
-            )
+            where = f"epoch {state.epoch + 1}, step {number}"
+            raise _burst(f"{where}: the loss must be finite, got {loss}", rate)
         losses.append(loss)
         listener.step_done(epoch=state.epoch + 1, step=number, num_steps=num_steps, loss=loss)
     return state.step + len(losses), float(np.mean(losses))
+
+
+def _burst(what: str, rate: float) -> HealthError:
+    return HealthError(
+        f"{what}. The learning rate {rate:g} is probably too high: try a tenth of it "
+        f"(--set optimisation.learning_rate={rate / 10:g}). The last good checkpoint is kept."
+    )
 
 
 def validate(
@@ -115,11 +122,17 @@ def validate(
     Returns:
         Mean Dice of the lesion images, 0 where there are none; and the share of lesion-free
         images without a finding, None where there are none.
+
+    Raises:
+        FloatingPointError: a logit is not finite. The loss of a step is taken before it, so
+            that weights which burst in the last step of an epoch show here first.
     """
     dice, clean = [], []
     for start in range(0, len(cases), batch_size):
         chunk = cases[start : start + batch_size]
         logits = backend.predict_logits(np.stack([case.image for case in chunk])[:, None])
+        if not np.isfinite(logits).all():
+            raise FloatingPointError("the network's logits must be finite, found NaN or infinity")
         for case, found in zip(chunk, logits[:, 0] > 0, strict=True):
             if case.target.any():
                 overlap = np.count_nonzero(found & case.target)
