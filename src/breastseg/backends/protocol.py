@@ -1,8 +1,10 @@
 """The one seam between shared NumPy code and a deep-learning framework."""
 
+import contextlib
 import importlib
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -84,7 +86,8 @@ def make_backend(framework: str, config: BackendConfig) -> Backend:
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        engine = importlib.import_module(f"breastseg.backends.{framework}.engine")
+        with _quiet():
+            engine = importlib.import_module(f"breastseg.backends.{framework}.engine")
     except ImportError as error:
         raise MissingExtraError(
             f"{framework} is not installed ({error}). Install it with: "
@@ -92,6 +95,23 @@ def make_backend(framework: str, config: BackendConfig) -> Backend:
         ) from None
     backend: Backend = engine.Engine(config)
     return backend
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what native code prints while a framework loads; errors are exceptions.
+
+    TensorFlow 2.21 announces oneDNN whatever TF_CPP_MIN_LOG_LEVEL says.
+    """
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def precision_of(wanted: Literal["auto", "float32", "bfloat16"], *, on_cuda: bool) -> Precision:

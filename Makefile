@@ -1,0 +1,61 @@
+# Two commands on a fresh machine with Python 3.11: `make demo` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo
+export MPLBACKEND := Agg
+
+.PHONY: help demo test check format docs bench clean
+
+help:
+	@echo "make demo    phantoms, training in both frameworks, scorecard, report: about 3 minutes"
+	@echo "make test    make check, then the tests: about 6 minutes"
+	@echo "make check   format, lint, types, import rules, docs"
+	@echo "make format  mend format and lint where that is safe"
+	@echo "make docs    write the generated pages of the docs anew"
+	@echo "make bench   training and prediction speed beside plain PyTorch and Keras"
+	@echo "make clean   remove the virtual environment and the demo"
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("breastseg needs Python 3.11 or newer, found %d.%d; set PYTHON=" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV): about 1.5 GB with both frameworks, a few minutes"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)
+	@rm -rf $(DEMO)
+	$(BIN)/breastseg phantom ultrasound --output $(DEMO)/phantoms --num-cases 120
+	$(BIN)/breastseg train $(DEMO)/phantoms --recipe smoke --framework pytorch --output $(DEMO)/pytorch
+	$(BIN)/breastseg train $(DEMO)/phantoms --recipe smoke --framework tensorflow --output $(DEMO)/tensorflow
+	$(BIN)/breastseg predict $(DEMO)/phantoms --model $(DEMO)/tensorflow --output $(DEMO)/predictions
+	$(BIN)/breastseg evaluate $(DEMO)/pytorch $(DEMO)/phantoms --against $(DEMO)/tensorflow
+	@echo
+	@echo "Phantoms, not patients: these figures show that the parts work together, nothing more."
+	@echo "Score of both:    $(DEMO)/pytorch/scorecard/scorecard.html"
+	@echo "Lesions found in: $(DEMO)/predictions/report.html"
+
+test: check
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/check.py
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	$(BIN)/python docs/check.py --write
+
+bench: $(READY)
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/prediction.py
+
+clean:
+	rm -rf $(VENV) $(DEMO)
