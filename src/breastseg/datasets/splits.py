@@ -86,13 +86,19 @@ def split_cases(
     wanted["train"] = 1 - sum(wanted.values()) - len(parts["test"]) / max(1, len(cases))
     _deal(rest, groups, wanted, parts, seed=seed, num_cases=len(cases))
     for part, share in wanted.items():
-        if share > 0 and not parts[part]:
+        if not parts[part] and (share > 0 or part == "train"):
             raise SplitError(
                 f"the {part} part would be empty: {len(set(groups.values()))} groups ({method}) "
-                f"are too few for the shares of the recipe. Add cases, or --set split.{part}=0."
+                f"are too few for the shares of the recipe. {_way_out(part)}"
             )
     ids = {part: tuple(sorted(case.case_id for case in parts[part])) for part in PARTS}
     return DataSplit(method=method, parts=ids, groups=dict(groups))
+
+
+def _way_out(part: Part) -> str:
+    if part in ("train", "validation"):
+        return "Add cases, or lower the shares of the other parts (--set split.test=...)."
+    return f"Add cases, or --set split.{part}=0."
 
 
 def _published_fold(

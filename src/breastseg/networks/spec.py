@@ -130,7 +130,8 @@ def check_weights(spec: UNetSpec, weights: Mapping[str, Array], *, source: str) 
         source: where the weights came from, for the message.
 
     Raises:
-        WeightsError: a name is missing or unknown, a shape differs, or a value is not finite.
+        WeightsError: a name is missing or unknown, a shape or type differs, or a value is not
+            finite.
     """
     expected = {weight.name: weight.shape for weight in weight_table(spec)}
     found = {name: tuple(array.shape) for name, array in weights.items()}
@@ -140,6 +141,11 @@ def check_weights(spec: UNetSpec, weights: Mapping[str, Array], *, source: str) 
             f"{_first_difference(expected, found)}. Use the recipe.json that was saved beside them."
         )
     for name, array in weights.items():
+        if array.dtype != np.float32:
+            raise WeightsError(
+                f"{source}: '{name}' must hold float32, got {array.dtype}. Convert it, or use the "
+                "file that breastseg wrote."
+            )
         if not np.isfinite(array).all():
             raise WeightsError(
                 f"{source}: '{name}' must hold finite numbers, found NaN or infinity. "

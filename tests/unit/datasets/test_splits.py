@@ -1,0 +1,154 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from breastseg.core.errors import SplitError
+from breastseg.core.recipe import Split
+from breastseg.datasets.cases import CaseFiles
+from breastseg.datasets.layouts import find_data_set
+from breastseg.datasets.splits import PARTS, DataSplit, split_cases
+
+
+def cases(count, *, folds=None, label=None):
+    return [
+        CaseFiles(
+            case_id=f"c{i:03}",
+            image_path=Path(f"c{i:03}.png"),
+            label=label(i) if label else None,
+            fold=folds[i] if folds else None,
+        )
+        for i in range(count)
+    ]
+
+
+def alone(cases):
+    return {case.case_id: case.case_id for case in cases}
+
+
+def split(cases, groups=None, share=None, *, seed=0):
+    return split_cases(cases, groups or alone(cases), share or Split(), seed=seed, method="patient")
+
+
+def sizes(divided):
+    return {part: len(ids) for part, ids in divided.parts.items()}
+
+
+def test_shares_of_single_cases_are_exact():
+    assert sizes(split(cases(100))) == {
+        "train": 60,
+        "validation": 10,
+        "calibration": 10,
+        "test": 20,
+    }
+
+
+def test_each_class_is_divided_alike():
+    given = cases(200, label=lambda i: "malignant" if i % 4 == 0 else "benign")
+    labels = {case.case_id: case.label for case in given}
+    for part, ids in split(given).parts.items():
+        malignant = sum(labels[case_id] == "malignant" for case_id in ids)
+        assert malignant == pytest.approx(len(ids) / 4, abs=1), part
+
+
+def test_a_large_group_goes_where_there_is_room_for_it():
+    given = cases(100)
+    groups = alone(given) | {f"c{i:03}": "large" for i in range(50)}
+    divided = split(given, groups)
+    assert {f"c{i:03}" for i in range(50)} <= set(divided.parts["train"])
+
+
+def test_another_seed_divides_otherwise():
+    given = cases(50)
+    assert split(given, seed=0) == split(given, seed=0)
+    assert split(given, seed=0).parts != split(given, seed=1).parts
+
+
+def test_a_part_that_is_not_wanted_stays_empty():
+    divided = split(cases(20), share=Split(validation=0.2, calibration=0, test=0))
+    assert sizes(divided) == {"train": 16, "validation": 4, "calibration": 0, "test": 0}
+
+
+@pytest.mark.parametrize(
+    ("num_groups", "message"),
+    [
+        (1, r"validation part would be empty: 1 groups \(patient\).*lower the shares of the other"),
+        (3, r"calibration part would be empty: 3 groups.*--set split\.calibration=0"),
+    ],
+)
+def test_too_few_groups_are_told_with_the_way_out(num_groups, message):
+    given = cases(40)
+    groups = {case.case_id: f"p{number % num_groups}" for number, case in enumerate(given)}
+    share = Split(validation=0.3, calibration=0.05, test=0.3)
+    with pytest.raises(SplitError, match=message):
+        split(given, groups, share)
+
+
+# --- a published fold -------------------------------------------------------------------------
+
+
+def test_the_published_fold_is_the_test_part():
+    given = cases(100, folds=[1 + i % 5 for i in range(100)])
+    divided = split(given, share=Split(test_fold=3))
+    assert set(divided.parts["test"]) == {case.case_id for case in given if case.fold == 3}
+    assert divided.method == "published fold 3 as test, else by patient"
+    assert sizes(divided) == {"train": 60, "validation": 10, "calibration": 10, "test": 20}
+
+
+def test_a_fold_that_is_not_published_is_told_with_those_that_are():
+    with pytest.raises(SplitError, match=r"test_fold=9: the data set publishes the folds \[1, 2\]"):
+        split(cases(4, folds=[1, 2, 1, 2]), share=Split(test_fold=9))
+    with pytest.raises(SplitError, match=r"publishes no folds; set split\.test instead"):
+        split(cases(4), share=Split(test_fold=1))
+
+
+def test_a_published_fold_that_divides_a_patient_is_refused():
+    """BUS-BRA's valid_k columns do that; its kFold does not."""
+    given = cases(20, folds=[1 + i % 2 for i in range(20)])
+    groups = alone(given) | {"c000": "same", "c001": "same"}
+    with pytest.raises(SplitError, match="'same' on one side"):
+        split(given, groups, Split(test_fold=1))
+
+
+def test_a_fold_so_large_that_nothing_is_left_to_train_on_is_refused():
+    given = cases(20, folds=[1] * 17 + [2] * 3)
+    with pytest.raises(SplitError, match="train part would be empty"):
+        split(given, share=Split(test_fold=1))
+
+
+# --- the value --------------------------------------------------------------------------------
+
+
+def test_a_split_with_a_group_on_two_sides_cannot_be_made():
+    with pytest.raises(SplitError, match=r"'p' on one side, but it is in train and test.*'b'"):
+        DataSplit(
+            method="by hand",
+            parts={"train": ("a",), "test": ("b",)},
+            groups={"a": "p", "b": "p"},
+        )
+
+
+def test_a_split_survives_its_document():
+    divided = split(cases(30))
+    document = json.loads(json.dumps(divided.to_document()))
+    assert document["schema_version"] == 1
+    assert DataSplit.from_document(document, divided.groups) == divided
+
+
+# --- on real scans ----------------------------------------------------------------------------
+
+
+@pytest.mark.data
+def test_folds_of_busbra_are_whole_patients_and_cover_every_case(shared_data):
+    given = find_data_set(shared_data / "BUSBRA").cases
+    patients = {case.case_id: case.patient_id for case in given}
+    folds = {case.fold for case in given}
+    tested = []
+    for fold in folds:
+        divided = split(given, patients, Split(test_fold=fold))
+        assert len(divided.parts["test"]) == pytest.approx(len(given) / len(folds), rel=0.1)
+        assert sum(sizes(divided).values()) == len(given)
+        assert all(divided.parts[part] for part in PARTS)
+        tested += divided.parts["test"]
+    assert len(folds) > 1
+    assert sorted(tested) == sorted(patients)

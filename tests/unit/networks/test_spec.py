@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+
+from breastseg.core.errors import WeightsError
+from breastseg.core.recipe import NETWORKS, UNetSpec
+from breastseg.networks.spec import (
+    check_weights,
+    initial_weights,
+    num_parameters,
+    weight_table,
+)
+
+SMALL = UNetSpec(channels=(4, 8), convolutions=1)
+
+
+def names(spec):
+    return [weight.name for weight in weight_table(spec)]
+
+
+def shapes(spec):
+    return {weight.name: weight.shape for weight in weight_table(spec)}
+
+
+def test_a_small_network_by_hand():
+    assert shapes(SMALL) == {
+        "encoder.0.block.0.convolution.weight": (4, 1, 3, 3),
+        "encoder.0.block.0.convolution.bias": (4,),
+        "encoder.1.block.0.convolution.weight": (8, 4, 3, 3),
+        "encoder.1.block.0.convolution.bias": (8,),
+        "decoder.0.up.weight": (4, 8, 2, 2),
+        "decoder.0.up.bias": (4,),
+        "decoder.0.block.0.convolution.weight": (4, 8, 3, 3),
+        "decoder.0.block.0.convolution.bias": (4,),
+        "head.weight": (1, 4, 1, 1),
+        "head.bias": (1,),
+    }
+    # 40 + 296 + 132 + 292 + 5
+    assert num_parameters(SMALL) == 765
+
+
+def test_names_are_canonical_and_once_only():
+    for spec in NETWORKS.values():
+        assert len(set(names(spec))) == len(names(spec))
+
+
+@pytest.mark.parametrize(
+    ("norm", "per_block", "trained"), [("none", 2, 2), ("group", 4, 4), ("batch", 6, 4)]
+)
+def test_normalisation_adds_its_weights_to_each_block(norm, per_block, trained):
+    table = weight_table(UNetSpec(channels=(8, 16), convolutions=1, norm=norm))
+    block = [weight for weight in table if weight.name.startswith("encoder.1.")]
+    assert len(block) == per_block
+    assert sum(weight.trained for weight in block) == trained
+
+
+def test_running_statistics_are_no_parameters():
+    plain, batch = (UNetSpec(channels=(8, 16), convolutions=1, norm=n) for n in ("none", "batch"))
+    scales_and_biases = 2 * (8 + 16 + 8)
+    assert num_parameters(batch) == num_parameters(plain) + scales_and_biases
+
+
+def test_only_kernels_are_decayed():
+    spec = UNetSpec(channels=(8, 16), norm="batch")
+    for weight in weight_table(spec):
+        assert weight.decayed == (len(weight.shape) == 4)
+
+
+def test_interpolation_is_followed_by_a_3x3_convolution():
+    spec = UNetSpec(channels=(4, 8), convolutions=1, upsampling="interpolation")
+    assert shapes(spec)["decoder.0.up.weight"] == (4, 8, 3, 3)
+
+
+def test_convolutions_are_counted_level_by_level():
+    found = names(UNetSpec(channels=(4, 8, 16), convolutions=(1, 2, 3)))
+    kernels = [n.rpartition(".block.")[0] for n in found if n.endswith("convolution.weight")]
+    counts = {level: kernels.count(level) for level in dict.fromkeys(kernels)}
+    assert counts == {
+        "encoder.0": 1,
+        "encoder.1": 2,
+        "encoder.2": 3,
+        "decoder.1": 2,
+        "decoder.0": 1,
+    }
+
+
+def test_input_channels_are_those_of_the_first_kernel():
+    spec = UNetSpec(channels=(4, 8), input_channels=3)
+    assert shapes(spec)["encoder.0.block.0.convolution.weight"] == (4, 3, 3, 3)
+
+
+# --- first values -----------------------------------------------------------------------------
+
+
+def test_the_same_seed_draws_the_same_weights():
+    first, second, other = (initial_weights(SMALL, seed) for seed in (1, 1, 2))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+    assert not np.array_equal(first["head.weight"], other["head.weight"])
+
+
+def test_a_weight_is_drawn_alike_whatever_else_the_network_holds():
+    deeper = initial_weights(UNetSpec(channels=(4, 8, 16), convolutions=1), 0)
+    name = "encoder.1.block.0.convolution.weight"
+    np.testing.assert_array_equal(initial_weights(SMALL, 0)[name], deeper[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "variance"),
+    [
+        ("encoder.1.block.0.convolution.weight", 2 / (64 * 9)),
+        ("decoder.0.up.weight", 1 / 128),
+        ("decoder.0.block.0.convolution.weight", 2 / (128 * 9)),
+    ],
+)
+def test_kernels_keep_the_variance_of_a_signal(name, variance):
+    """He et al. 2015: 2 / fan-in before a ReLU; each output of `up` sees one tap."""
+    array = initial_weights(UNetSpec(channels=(64, 128), convolutions=1), 0)[name]
+    assert array.var() == pytest.approx(variance, rel=0.05)
+    assert array.mean() == pytest.approx(0, abs=0.01)
+    assert array.dtype == np.float32
+
+
+def test_biases_are_0_and_scales_1():
+    weights = initial_weights(UNetSpec(channels=(8, 16), norm="batch"), 0)
+    for weight in weight_table(UNetSpec(channels=(8, 16), norm="batch")):
+        expected = {"bias": 0, "mean": 0, "scale": 1, "variance": 1}.get(weight.role)
+        if expected is not None:
+            assert (weights[weight.name] == expected).all(), weight.name
+
+
+# --- checking ---------------------------------------------------------------------------------
+
+
+def test_its_own_weights_fit_in_any_order():
+    weights = initial_weights(SMALL, 0)
+    check_weights(SMALL, weights, source="here")
+    check_weights(SMALL, dict(reversed(weights.items())), source="here")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("head.bias"), r"file: .*channels \(4, 8\): 'head\.bias' is missing"),
+        (lambda w: w.update(more=np.zeros(1, np.float32)), r"'more' is not one of its weights"),
+        (
+            lambda w: w.update({"head.bias": np.zeros(2, np.float32)}),
+            r"'head\.bias' must have the shape \(1,\), got \(2,\)",
+        ),
+        (lambda w: w.update({"head.bias": np.full(1, np.inf, np.float32)}), "finite numbers"),
+        (lambda w: w.update({"head.bias": np.zeros(1, np.int32)}), "float32, got int32"),
+        (lambda w: w.update({"head.bias": np.zeros(1, np.float64)}), "float32, got float64"),
+    ],
+)
+def test_weights_that_do_not_fit_are_told_by_name(change, message):
+    weights = initial_weights(SMALL, 0)
+    change(weights)
+    with pytest.raises(WeightsError, match=message):
+        check_weights(SMALL, weights, source="file")
