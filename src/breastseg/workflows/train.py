@@ -83,6 +83,7 @@ def train(
     data_set = find_data_set(data)
     _require_references(data_set)
     split = _split(data_set, recipe, reading)
+    constant = best_constant_mask(_references(data_set.only(split.parts["train"])))
     content = _content(data_set.cases)
     run = create_run(
         path,
@@ -91,7 +92,7 @@ def train(
         environment=_environment(backend, data_set, content),
         content=content,
     )
-    run.save_constant_mask(best_constant_mask(_references(data_set.only(split.parts["train"]))))
+    run.save_constant_mask(constant)
     return _train(run, backend, data_set, listener, reading)
 
 
