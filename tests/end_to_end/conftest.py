@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,13 +55,19 @@ def run_in_process(*arguments: object) -> Answer:
     return Answer(result.exit_code, result.stdout, result.stderr)
 
 
+@pytest.fixture
+def small() -> tuple[str, ...]:
+    """Return the options of a training that takes a second."""
+    return SMALL
+
+
 @pytest.fixture(scope="session")
 def breastseg() -> Breastseg:
     """Return a function that runs a command in this process."""
     return run_in_process
 
 
-def start(*arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:
+def start(*arguments: object) -> subprocess.Popen[str]:
     """Start a command in a process of its own that takes SIGINT even if this one ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -69,7 +76,6 @@ def start(*arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=cwd,
             env={**os.environ, "COLUMNS": "10000"},
         )
     finally:
@@ -81,8 +87,8 @@ def process():
     """Return a function that starts a command in a process of its own."""
     started = []
 
-    def begin(*arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:
-        started.append(start(*arguments, cwd=cwd))
+    def begin(*arguments: object) -> subprocess.Popen[str]:
+        started.append(start(*arguments))
         return started[-1]
 
     yield begin
@@ -129,6 +135,4 @@ def run(runs: Mapping[str, Path], framework: str) -> Path:
 @pytest.fixture
 def run_copy(runs: Mapping[str, Path], tmp_path: Path) -> Path:
     """Return a copy of a run, to damage."""
-    import shutil
-
     return Path(shutil.copytree(runs["pytorch"], tmp_path / "copy"))
