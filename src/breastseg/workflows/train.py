@@ -82,6 +82,7 @@ def train(
     backend = _backend(recipe, framework, hardware)
     data_set = find_data_set(data)
     _require_references(data_set)
+    _check_cases(data_set.cases, reading)
     split = _split(data_set, recipe, reading)
     constant = best_constant_mask(_references(data_set.only(split.parts["train"])))
     content = _content(data_set.cases)
@@ -147,6 +148,13 @@ def _require_references(data_set: DataSet) -> None:
             f"{len(without)} have none, such as '{without[0]}'. Add masks, all black where there "
             "is no lesion."
         )
+
+
+def _check_cases(cases: Sequence[CaseFiles], reading: Reading) -> None:
+    """Read every case once: a broken mask of the test part must not show after the training."""
+    for done, files in enumerate(cases, start=1):
+        read_case(files)
+        reading("Checking images and masks", done, len(cases))
 
 
 def case_groups(
