@@ -44,7 +44,8 @@ def choose_operating_point(
             numbers is kept of each.
 
     Returns:
-        None where no image has a lesion: there is nothing to weigh the loss by.
+        None where no image has a lesion, or none of it is found at any threshold: there is
+        nothing to weigh the loss by.
     """
     dice_rows: list[list[float]] = []
     silent_rows: list[list[bool]] = []
@@ -57,6 +58,8 @@ def choose_operating_point(
     if not dice_rows:
         return None
     mean_dice = np.mean(dice_rows, axis=0)
+    if not mean_dice.any():
+        return None
     chosen = int(np.flatnonzero(mean_dice >= mean_dice.max() - TOLERATED_LOSS)[-1])
     return OperatingPoint(
         threshold=THRESHOLDS[chosen],

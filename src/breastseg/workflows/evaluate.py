@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from breastseg.training.checkpoint import Run, open_run
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.train import case_groups, file_hash
 
+log = logging.getLogger(__name__)
 _PICTURE_SIDE = 512
 
 NOT_TESTED = (
@@ -125,6 +127,9 @@ def evaluate(
             _details(opened[0], data_set, selection, method, judge.thresholds[0]),
             selection.warnings,
         )
+        log.info("%s", document["details"])
+        for row in document["table"]:
+            log.info("%s: mean Dice %s", row["name"], row["summary"]["dice"]["value"])
         pictures = _pictures(judge, selection.cases, [row[0] for row in scores])
         _write(folder, document, pictures, opened[0])
     return Evaluation(output=folder, document=document)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from breastseg.evaluation.operating_point import TOLERATED_LOSS, choose_operating_point
+
+
+def image(*blobs, size=20):
+    """Return a probability map with squares of 4 pixels: (row, column, probability)."""
+    probability = np.zeros((1, size, size), np.float32)
+    for row, column, value in blobs:
+        probability[0, row : row + 4, column : column + 4] = value
+    return probability
+
+
+def reference(row=None, column=None, size=20):
+    mask = np.zeros((1, size, size), bool)
+    if row is not None:
+        mask[0, row : row + 4, column : column + 4] = True
+    return mask
+
+
+def test_an_unlikely_false_alarm_is_dropped_and_the_likely_lesion_kept():
+    both = image((2, 2, 0.96), (12, 12, 0.62))
+    point = choose_operating_point([(both, reference(2, 2)), (image((5, 5, 0.9)), reference())])
+    assert point is not None
+    assert point.threshold == 0.95
+    assert point.mean_dice == pytest.approx(1.0)
+    assert point.specificity == 1.0
+    assert (point.num_lesion_images, point.num_lesion_free_images) == (1, 1)
+
+
+def test_specificity_is_not_bought_with_lesions():
+    found = [(image((2, 2, 0.72)), reference(2, 2)) for _ in range(3)]
+    alarms = [(image((5, 5, 0.8)), reference()) for _ in range(30)]
+    point = choose_operating_point([*found, *alarms])
+    assert point is not None
+    assert point.threshold == 0.7
+    assert point.specificity == 0.0
+
+
+def test_the_highest_threshold_within_the_tolerated_loss_is_taken():
+    # One lesion of 200 is lost above 0.8: 0.5 % of the mean Dice, which is tolerated.
+    kept = [(image((2, 2, 0.975)), reference(2, 2))] * 199
+    point = choose_operating_point([*kept, (image((2, 2, 0.8)), reference(2, 2))])
+    assert point is not None
+    assert point.threshold == 0.97
+    assert 1 - TOLERATED_LOSS < point.mean_dice < 1
+    assert point.specificity is None
+
+
+def test_nothing_is_chosen_where_no_image_has_a_lesion():
+    assert choose_operating_point([(image((2, 2, 0.9)), reference())]) is None
+
+
+def test_nothing_is_chosen_by_a_network_that_finds_nothing():
+    assert choose_operating_point([(image(), reference(2, 2))]) is None
+
+
+def test_nothing_is_chosen_without_images():
+    assert choose_operating_point([]) is None
