@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
@@ -16,6 +17,16 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.training.checkpoint import open_run
 
 BASELINES = ["all background", "best constant mask"]
+
+
+def size(path):
+    with Pillow.open(path) as picture:
+        return picture.size
+
+
+def read_mask(path):
+    with Pillow.open(path) as picture:
+        return np.array(picture)
 
 
 @pytest.fixture
@@ -90,10 +101,8 @@ def test_the_same_command_gives_the_same_weights_in_the_folder_of_its_name(
     recipe = open_run(runs["pytorch"]).recipe
     assert summary["run"] == f"runs/smoke-pytorch-{recipe.fingerprint()}"
     assert summary["epochs"] == "2 of 2"
-    again, first = (
-        run / "weights.safetensors"
-        for run in (open_run(tmp_path / summary["run"]).path, runs["pytorch"])
-    )
+    again = tmp_path / summary["run"] / "weights.safetensors"
+    first = runs["pytorch"] / "weights.safetensors"
     assert again.read_bytes() == first.read_bytes()
 
 
@@ -150,8 +159,9 @@ def test_the_scorecard_is_a_page_a_table_and_json(breastseg, run, phantom_data, 
         assert name in answer.out
     page = (tmp_path / "card" / "scorecard.html").read_text()
     assert "data:image/png;base64," in page
-    for outside in ("http://", "https://", "<script src", "<link"):
-        assert outside not in page.replace("http://www.w3.org", "")
+    loaded = re.findall(r"""\b(?:src|href)\s*=\s*["']?([^"'\s>]*)""", page)
+    assert loaded
+    assert all(target.startswith(("data:", "#")) for target in loaded)
     with (tmp_path / "card" / "cases.csv").open() as file:
         assert {line["case_id"] for line in csv.DictReader(file)} == set(
             open_run(run).split.parts["test"]
@@ -219,13 +229,8 @@ def test_a_renamed_copy_of_a_training_image_is_known_again(
     files = next(case for case in find_data_set(phantom_data).cases if case.case_id == seen)
     data = shutil.copytree(other_data, tmp_path / "mixed")
     shutil.copy(files.image_path, data / "benign" / "benign (900).png")
-    mask = files.mask_paths[0] if files.mask_paths else None
-    if mask is None:
-        Pillow.new("L", Pillow.open(files.image_path).size).save(
-            data / "benign" / "benign (900)_mask.png"
-        )
-    else:
-        shutil.copy(mask, data / "benign" / "benign (900)_mask.png")
+    mask = data / "benign" / "benign (900)_mask.png"
+    Pillow.new("L", size(files.image_path)).save(mask)
     answer = breastseg("evaluate", runs["pytorch"], data, "--split", "all")
     assert answer.code == 2
     assert "'benign__benign (900)'" in answer.err
@@ -259,9 +264,9 @@ def test_a_run_of_either_framework_predicts_masks_of_the_pictures_size(
     cases = {case.case_id: case for case in find_data_set(other_data).cases}
     assert {case["case_id"] for case in index["cases"]} == set(cases)
     for case_id, case in cases.items():
-        mask = Pillow.open(tmp_path / "out" / case_id / "mask.png")
-        assert mask.size == Pillow.open(case.image_path).size
-        assert set(np.unique(mask)) <= {0, 255}
+        mask = tmp_path / "out" / case_id / "mask.png"
+        assert size(mask) == size(case.image_path)
+        assert set(np.unique(read_mask(mask))) <= {0, 255}
         assert (tmp_path / "out" / case_id / "overlay.png").is_file()
     assert (tmp_path / "out" / "report.html").is_file()
     assert (tmp_path / "out" / "breastseg.log").is_file()
@@ -273,9 +278,7 @@ def test_both_runs_find_nearly_the_same(breastseg, runs, other_data, tmp_path):
     for framework, run in runs.items():
         folder = tmp_path / framework
         assert breastseg("predict", other_data, "--model", run, "--output", folder).code == 0
-        masks[framework] = [
-            np.array(Pillow.open(path)) > 0 for path in sorted(folder.glob("*/mask.png"))
-        ]
+        masks[framework] = [read_mask(path) > 0 for path in sorted(folder.glob("*/mask.png"))]
     for first, second in zip(*masks.values(), strict=True):
         assert np.mean(first != second) < 0.02
 
