@@ -4,6 +4,7 @@ import pytest
 from PIL import Image as Pillow
 
 from breastseg.core.errors import ImageFileError
+from breastseg.datasets import near_duplicates
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import group_sizes, near_duplicate_groups
@@ -112,6 +113,14 @@ def test_grouping_does_not_depend_on_the_order_of_the_cases(phantom_data, pictur
     backwards = sets(groups_of(**dict(reversed(pixels.items()))))
     assert forwards == backwards
     assert frozenset({"p2", "copy"}) in forwards
+
+
+def test_grouping_does_not_depend_on_the_blocks_it_is_computed_in(pictures, groups_of, monkeypatch):
+    pixels = {f"p{number}": array for number, array in enumerate(pictures)}
+    pixels["copy"] = np.fliplr(pictures[3])
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 2)
+    groups = groups_of(**pixels)
+    assert groups == {name: name for name in pixels} | {"copy": "p3"}
 
 
 @pytest.mark.parametrize("value", [0, 255])

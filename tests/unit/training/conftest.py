@@ -41,6 +41,7 @@ class FakeBackend:
         self.recipe = recipe
         self.on_step = on_step or (lambda backend, step: None)
         self.steps: list[int] = []
+        self.batches: list[Batch] = []
         self._arrays = initial_weights(recipe.network, recipe.seed)
         self._moments = {
             f"{moment}.{name}": np.zeros_like(array)
@@ -50,6 +51,7 @@ class FakeBackend:
 
     def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
         self.steps.append(step)
+        self.batches.append(batch)
         told = self.on_step(self, step)
         logits = self.predict_logits(batch.images)
         noise = np.random.default_rng([self.recipe.seed, step]).normal(0, 0.01)

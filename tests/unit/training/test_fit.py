@@ -95,6 +95,13 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps(fake_backend, new_run, tr
         assert record.loss == pytest.approx(np.mean(losses))
 
 
+def test_each_epoch_shuffles_and_augments_anew(fake_backend, new_run, train):
+    backend = fake_backend()
+    train(backend, new_run())
+    first_of_epochs = [batch.images for batch in backend.batches[::STEPS_PER_EPOCH]]
+    assert len({images.tobytes() for images in first_of_epochs}) == NUM_EPOCHS
+
+
 def test_the_same_recipe_gives_the_same_bits(fake_backend, new_run, train, uninterrupted):
     run = new_run("again")
     state = train(fake_backend(), run)
@@ -172,6 +179,24 @@ def test_a_run_resumed_after_ctrl_c_has_the_bits_of_an_uninterrupted_one(
     assert_same_bits(everything(run), everything(uninterrupted[0]))
 
 
+def test_a_resumed_run_does_not_take_a_worse_epoch_for_the_best(fake_backend, new_run, train):
+    def blind_from_the_second_epoch(backend, step):
+        if step > STEPS_PER_EPOCH:
+            backend.set_bias(-50)
+
+    def blind_then_ctrl_c(backend, step):
+        blind_from_the_second_epoch(backend, step)
+        if step > 2 * STEPS_PER_EPOCH:
+            raise KeyboardInterrupt
+
+    run = new_run()
+    with pytest.raises(KeyboardInterrupt):
+        train(fake_backend(on_step=blind_then_ctrl_c), run)
+    train(fake_backend(on_step=blind_from_the_second_epoch), open_run(run.path))
+    assert run.state().best_epoch == 1
+    assert run.weights()["head.bias"] > -5
+
+
 def test_ctrl_c_after_an_epoch_leaves_weights_that_can_be_used(fake_backend, new_run, train):
     def ctrl_c(backend, step):
         if step == STEPS_PER_EPOCH + 1:
@@ -204,11 +229,13 @@ def test_killed_at_any_rename_the_run_goes_on_to_the_same_bits(
     while was_killed:
         at += 1
         run = new_run(f"killed-at-{at}")
+        witness = Witness()
         with monkeypatch.context() as patch:
             killer = Killer(patch, at)
             with contextlib.suppress(KilledError):
-                train(fake_backend(), run)
+                train(fake_backend(), run, witness)
             was_killed = killer.renames == at
+        assert open_run(run.path).state().epoch >= len(witness.epochs), "a saved epoch was lost"
         state = train(fake_backend(), open_run(run.path))
         assert without_seconds(state) == without_seconds(uninterrupted[1]), at
         assert_same_bits(everything(run), expected)
