@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 import signal
 from enum import StrEnum
 from pathlib import Path
@@ -121,11 +122,16 @@ def train(
         typer.Argument(metavar="DATA", help="A folder of scans and masks.", show_default=False),
     ] = None,
     framework: Annotated[
-        FrameworkName, typer.Option(help="Where to train.")
-    ] = FrameworkName.PYTORCH,
+        FrameworkName | None, typer.Option(help="Where to train.", show_default="pytorch")
+    ] = None,
     recipe: Annotated[
-        str, typer.Option(help="A shipped recipe (`breastseg recipes list`) or a JSON file.")
-    ] = "ultrasound-scratch",
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="A shipped recipe (`breastseg recipes list`) or a JSON file.",
+            show_default="ultrasound-scratch",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -158,28 +164,29 @@ def train(
         breastseg train --resume runs/ultrasound-scratch-pytorch-0123456789ab
     """
     from breastseg.core.recipes import resolve_recipe
-    from breastseg.training.checkpoint import open_run
     from breastseg.workflows import train as workflow
     from breastseg.workflows.progress import TrainingBar, log_to_terminal
 
     log_to_terminal(verbose=True)
     hardware = workflow.Hardware(device=device.value, threads=threads)
     if resume is not None:
-        if settings or output is not None:
+        if settings or output or recipe or framework:
             raise InputError(
-                "--resume goes on with the run's own recipe: leave --set and --output away."
+                "--resume goes on with the run's own recipe and framework: leave --recipe, --set, "
+                "--framework and --output away."
             )
-        with TrainingBar(open_run(resume).recipe.optimisation.epochs) as bar:
+        epochs, best = workflow.progress_of(resume)
+        with TrainingBar(epochs, best=best) as bar:
             run = workflow.resume(resume, data=data, hardware=hardware, listener=bar, reading=bar)
     else:
         if data is None:
             raise InputError("train needs DATA, a folder of scans and masks, or --resume RUN.")
-        chosen = resolve_recipe(recipe).with_settings(settings or [])
+        chosen = resolve_recipe(recipe or "ultrasound-scratch").with_settings(settings or [])
         with TrainingBar(chosen.optimisation.epochs) as bar:
             run = workflow.train(
                 data,
                 chosen,
-                framework=framework.value,
+                framework=framework.value if framework else "pytorch",
                 output=output,
                 hardware=hardware,
                 listener=bar,
@@ -187,7 +194,8 @@ def train(
             )
     summary = {"run": str(run.path), **workflow.summary(run)}
     _print(summary, as_json=as_json)
-    _hint(f"Score it with: breastseg evaluate {run.path} {run.environment['data']}")
+    command = ["breastseg", "evaluate", str(run.path), str(run.environment["data"])]
+    _hint(f"Score it with: {shlex.join(command)}")
 
 
 @app.command()

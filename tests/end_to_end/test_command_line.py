@@ -273,7 +273,13 @@ def output_that_exists(bench):
 
 
 def resume_with_settings(bench):
-    return ["train", "--resume", bench.run, "--set", "seed=1"], "leave --set and --output away"
+    return [
+        "train",
+        "--resume",
+        bench.run,
+        "--set",
+        "seed=1",
+    ], "leave --recipe, --set, --framework and --output away"
 
 
 def resume_of_no_run(bench):

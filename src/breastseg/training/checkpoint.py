@@ -242,6 +242,19 @@ def _check_moments(moments: Mapping[str, Array], weights: Mapping[str, Array], s
             )
 
 
+def refuse_used(path: Path) -> None:
+    """Refuse to begin a run in a folder that holds something.
+
+    Raises:
+        RunFolderError: the folder exists and is not empty.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunFolderError(
+            f"{path}: expected a new or empty folder for the run, but it holds something. "
+            f"Go on with `breastseg train --resume {path}`, or choose another --output."
+        )
+
+
 def create_run(
     path: Path,
     *,
@@ -256,11 +269,7 @@ def create_run(
         RunFolderError: the folder exists and is not empty.
         OutputError: it cannot be written.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunFolderError(
-            f"{path}: expected a new or empty folder for the run, but it holds something. "
-            f"Go on with `breastseg train --resume {path}`, or choose another --output."
-        )
+    refuse_used(path)
     make_folder(path)
     environment = {"run_format": RUN_FORMAT, **environment}
     write_json(path / "split.json", split.to_document())

@@ -110,7 +110,8 @@ def _train_epoch(
 def _burst(what: str, rate: float) -> HealthError:
     return HealthError(
         f"{what}. The learning rate {rate:g} is probably too high: try a tenth of it "
-        f"(--set optimisation.learning_rate={rate / 10:g}). The last good checkpoint is kept."
+        f"(--set optimisation.learning_rate={rate / 10:g}). The checkpoint of the last whole "
+        "epoch, if there was one, is kept."
     )
 
 

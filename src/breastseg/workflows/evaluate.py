@@ -88,7 +88,7 @@ def evaluate(
         split: test, calibration, validation, train or all; of the run's own data alone.
         against: other runs, scored on the same images and compared pair by pair.
         output: RUN/scorecard for own data, RUN/scorecard-FOLDER for other, where None.
-        allow_leakage: score images that a run was trained or chosen on, with a warning.
+        allow_leakage: score images of any other part than test, with a warning.
         threshold: operating threshold in (0, 1]; each run's own where None.
         threads: of the CPU; None takes all.
         reading: told of the progress.
@@ -178,15 +178,23 @@ def _select(
     seen = [
         case.case_id
         for case in chosen
-        if any(parts.get(hashes[case.case_id]) in ("train", "validation") for parts in home)
+        if any(parts.get(hashes[case.case_id], "test") != "test" for parts in home)
     ]
     if seen and not allow_leakage:
         raise SplitError(
-            f"{len(seen)} of {len(chosen)} images were trained on or used to choose the epoch, "
-            f"such as '{seen[0]}': their score would flatter. Score --split test, or add "
-            "--allow-leakage to see it marked as such."
+            f"{len(seen)} of {len(chosen)} images were trained on, or used to choose the epoch or "
+            f"the threshold, such as '{seen[0]}': their score would flatter. Score --split test, "
+            "or add --allow-leakage to see it marked as such."
         )
-    warning = f"{len(seen)} of {len(chosen)} images were trained on or used to choose the epoch."
+    if 0 < len(known) < len(data_set.cases) and split != "all":
+        log.warning(
+            "%d images that the run does not know were left out; --split all scores them too.",
+            len(data_set.cases) - len(known),
+        )
+    warning = (
+        f"{len(seen)} of {len(chosen)} images were trained on, or used to choose the epoch or the "
+        "threshold."
+    )
     return _Selection(
         cases=chosen,
         described=described,

@@ -34,6 +34,8 @@ LOG_NAME = "breastseg.log"
 def log_to_terminal(*, verbose: bool = False) -> None:
     """Send the package's messages to stderr; warnings only unless verbose."""
     logger = logging.getLogger("breastseg")
+    for earlier in [each for each in logger.handlers if isinstance(each, RichHandler)]:
+        logger.removeHandler(earlier)
     handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
     handler.setLevel(logging.INFO if verbose else logging.WARNING)
     logger.addHandler(handler)
@@ -119,10 +121,10 @@ class WorkBar:
 class TrainingBar(WorkBar):
     """A progress bar for a training: loss, best validation Dice, time left of the whole run."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, *, best: float = 0.0) -> None:
         super().__init__()
         self._epochs = epochs
-        self._best = 0.0
+        self._best = best
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

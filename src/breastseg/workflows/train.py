@@ -27,7 +27,7 @@ from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
 from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
-from breastseg.training.checkpoint import Run, TrainingState, create_run, open_run
+from breastseg.training.checkpoint import Run, TrainingState, create_run, open_run, refuse_used
 from breastseg.training.fit import Listener, fit
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
@@ -79,9 +79,10 @@ def train(
     reading = reading or silent_reading
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}"
     path = output or Path("runs") / name
-    backend = _backend(recipe, framework, hardware)
+    refuse_used(path)
     data_set = find_data_set(data)
     _require_references(data_set)
+    backend = _backend(recipe, framework, hardware)
     _check_cases(data_set.cases, reading)
     split = _split(data_set, recipe, reading)
     constant = best_constant_mask(_references(data_set.only(split.parts["train"])))
@@ -187,6 +188,13 @@ def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
     for note in data_set.notes:
         log.warning("%s", note)
     return split
+
+
+def progress_of(path: Path) -> tuple[int, float]:
+    """Return how many epochs a run shall have, and its best validation Dice so far."""
+    run = open_run(path)
+    best = max((record.validation_dice for record in run.state().history), default=0.0)
+    return run.recipe.optimisation.epochs, best
 
 
 def summary(run: Run) -> dict[str, Any]:
