@@ -317,6 +317,36 @@ def info(run: RunFolder, as_json: AsJson = False) -> None:
     _print({"run": str(run), **summary(opened)}, as_json=as_json)
 
 
+@app.command()
+def augment(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A folder of scans and masks.")],
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Write a contact sheet: all that this verb does.")
+    ] = True,
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="Whose augmentation to show.")
+    ] = "ultrasound-scratch",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a field; repeatable."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The PNG file.")] = Path("augmentation.png"),
+    num_cases: Annotated[int, typer.Option(min=1, help="Rows of the sheet.")] = 6,
+    num_variants: Annotated[int, typer.Option(min=1, help="Changed pictures in each row.")] = 7,
+) -> None:
+    """Show what a recipe's augmentation does to the images it trains on.
+
+    breastseg augment DATA --preview --set augmentation.elastic=0.05
+    """
+    from breastseg.core.recipes import resolve_recipe
+    from breastseg.workflows.augment import preview_augmentation
+
+    chosen = resolve_recipe(recipe).with_settings(settings or [])
+    typer.echo(
+        preview_augmentation(data, chosen, output, num_cases=num_cases, num_variants=num_variants)
+    )
+
+
 @recipes_app.command("list")
 def recipes_list(as_json: AsJson = False) -> None:
     """List the recipes that ship, with what each is for."""

@@ -143,18 +143,31 @@ class Split(_Part):
 class Augmentation(_Part):
     """Random changes of each training image; 0 switches one off.
 
-    flip: probability of a mirror image. rotation_degrees, scale, shift: largest change.
-    brightness, contrast, gamma, noise: largest change, in standard deviations or as a ratio.
+    flip: probability of a mirror image.
+    rotation_degrees, scale, shift: largest turn, zoom (as a ratio) and move (share of the size).
+    elastic: largest local displacement, as a share of the size.
+    blur: largest standard deviation of a Gaussian, in pixels.
+    speckle: largest strength of multiplicative, spatially correlated noise.
+    shadow: largest darkening by an acoustic shadow, on half of the images; 1 is black.
+    gamma, contrast: largest change, as a ratio. brightness, noise: largest change, in standard
+        deviations of the image.
+    cutout: largest side of a square that is blanked out, as a share of the size, on half of
+        the images; the target stays.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
     rotation_degrees: NonNegative = 0.0
     scale: Fraction = 0.0
     shift: Fraction = 0.0
+    elastic: Fraction = 0.0
+    blur: NonNegative = 0.0
+    speckle: Fraction = 0.0
+    shadow: Annotated[float, Field(ge=0, le=1)] = 0.0
     brightness: NonNegative = 0.0
     contrast: Fraction = 0.0
     gamma: Fraction = 0.0
     noise: NonNegative = 0.0
+    cutout: Fraction = 0.0
 
 
 class Schedule(_Part):

@@ -14,7 +14,7 @@ def augment(
 ) -> tuple[Square, Square]:
     """Return a changed copy of a standardised image and its mask (0 or 1).
 
-    Where the picture is moved in from outside, it is 0, as padding is.
+    Where the picture is moved in from outside, it is 0, as padding is, and stays so.
 
     Args:
         image: values of mean 0 and standard deviation 1.
@@ -22,11 +22,46 @@ def augment(
         augmentation: how much of each change.
         stream: the case's own random numbers; the same stream gives the same change.
     """
-    matrix = _affine(image.shape[0], augmentation, stream)
-    size = (image.shape[1], image.shape[0])
-    image = np.asarray(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
-    mask = np.asarray(cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST), np.float32)
-    return _change_intensity(image, augmentation, stream), mask
+    image, mask = _move(image, mask, augmentation, stream)
+    inside = image != 0
+    image = _degrade(image, augmentation, stream)
+    image = np.where(inside, _change_intensity(image, augmentation, stream), 0)
+    return _cut_out(image.astype(np.float32), augmentation.cutout, stream), mask
+
+
+def _move(
+    image: Square, mask: Square, augmentation: Augmentation, stream: np.random.Generator
+) -> tuple[Square, Square]:
+    """Move image and mask alike: one interpolation for all movements together."""
+    size = image.shape[0]
+    matrix = _affine(size, augmentation, stream)
+    if not augmentation.elastic:
+        shape = (size, size)
+        moved = cv2.warpAffine(image, matrix, shape, flags=cv2.INTER_LINEAR)
+        target = cv2.warpAffine(mask, matrix, shape, flags=cv2.INTER_NEAREST)
+    else:
+        column, row = _sources(size, matrix, augmentation.elastic, stream)
+        moved = cv2.remap(image, column, row, cv2.INTER_LINEAR)
+        target = cv2.remap(mask, column, row, cv2.INTER_NEAREST)
+    return np.asarray(moved, np.float32), np.asarray(target, np.float32)
+
+
+def _sources(
+    size: int, matrix: Float32[np.ndarray, "2 3"], elastic: float, stream: np.random.Generator
+) -> tuple[Square, Square]:
+    """Return the column and row that each pixel comes from.
+
+    The displacement is drawn on a grid of 5 x 5 points and interpolated smoothly between
+    them, as in Ronneberger et al. 2015, section 3.1.
+    """
+    inverse = cv2.invertAffineTransform(matrix)
+    row, column = np.mgrid[:size, :size].astype(np.float32)
+    limit = size * elastic * stream.random()
+    points = stream.uniform(-limit, limit, (5, 5, 2)).astype(np.float32)
+    local = cv2.resize(points, (size, size), interpolation=cv2.INTER_CUBIC)
+    from_column = inverse[0, 0] * column + inverse[0, 1] * row + inverse[0, 2] + local[..., 0]
+    from_row = inverse[1, 0] * column + inverse[1, 1] * row + inverse[1, 2] + local[..., 1]
+    return from_column.astype(np.float32), from_row.astype(np.float32)
 
 
 def _affine(
@@ -44,11 +79,59 @@ def _affine(
     return np.column_stack([linear, offset]).astype(np.float32)
 
 
+def _degrade(image: Square, augmentation: Augmentation, stream: np.random.Generator) -> Square:
+    """Blur, speckle and shadow, as another probe or a rib would; each draws only when it is on."""
+    if augmentation.blur:
+        deviation = augmentation.blur * stream.random()
+        if deviation > 0.1:
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.float32)
+    if augmentation.speckle:
+        strength = augmentation.speckle * stream.random()
+        image = _scaled_from_dark(image, 1 + strength * _grain(image.shape[0], stream))
+    if augmentation.shadow and stream.random() < 0.5:
+        darkness = augmentation.shadow * stream.random()
+        image = _scaled_from_dark(image, 1 - darkness * _shadow(image.shape[0], stream))
+    return image
+
+
+def _scaled_from_dark(image: Square, factor: Square) -> Square:
+    """Multiply the brightness above the darkest pixel, which a standardised image has below 0."""
+    dark = float(image.min())
+    return np.asarray(dark + (image - dark) * factor, np.float32)
+
+
+def _grain(size: int, stream: np.random.Generator) -> Square:
+    """Return noise of mean 0 and about unit deviation, correlated over a pixel or two."""
+    noise = cv2.GaussianBlur(stream.standard_normal((size, size), np.float32), (0, 0), 0.8)
+    return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
+
+
+def _shadow(size: int, stream: np.random.Generator) -> Square:
+    """Return a band in [0, 1] with soft edges that runs down from some depth."""
+    depth, middle = stream.uniform(0, 0.6), stream.uniform(0, 1)
+    width = stream.uniform(0.05, 0.2)
+    share = (np.arange(size, dtype=np.float32) + 0.5) / size
+    across = np.clip(1.5 - np.abs(share - middle) / width, 0, 1)
+    along = np.clip((share - depth) / 0.1, 0, 1)
+    return np.outer(along, across).astype(np.float32)
+
+
+def _cut_out(image: Square, largest: float, stream: np.random.Generator) -> Square:
+    """Blank out a square, as in DeVries and Taylor 2017, on half of the images."""
+    if not largest or stream.random() < 0.5:
+        return image
+    size = image.shape[0]
+    side = round(size * largest * stream.random())
+    top, left = stream.integers(0, size - side + 1, 2)
+    image = image.copy()
+    image[top : top + side, left : left + side] = 0
+    return image
+
+
 def _change_intensity(
     image: Square, augmentation: Augmentation, stream: np.random.Generator
 ) -> Square:
-    """Change gamma, contrast, brightness and add noise where the image is not padding."""
-    inside = image != 0
+    """Change gamma, contrast and brightness and add noise."""
     exponent = (1 + augmentation.gamma) ** stream.uniform(-1, 1)
     gain = (1 + augmentation.contrast) ** stream.uniform(-1, 1)
     offset = augmentation.brightness * stream.uniform(-1, 1)
@@ -60,4 +143,4 @@ def _change_intensity(
     if augmentation.noise:
         deviation = augmentation.noise * stream.random()
         image = image + deviation * stream.standard_normal(image.shape, np.float32)
-    return np.where(inside, image, 0).astype(np.float32)
+    return image

@@ -39,6 +39,11 @@ EVERYTHING = Augmentation(
     contrast=0.3,
     gamma=0.3,
     noise=0.2,
+    elastic=0.05,
+    blur=1.0,
+    speckle=0.4,
+    shadow=0.8,
+    cutout=0.3,
 )
 
 
@@ -111,7 +116,7 @@ def test_a_scale_enlarges_as_often_as_it_shrinks(image, mask):
     assert np.mean(sizes > 1) == pytest.approx(0.5, abs=0.15)
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "gamma", "noise"])
+@pytest.mark.parametrize("name", ["brightness", "contrast", "gamma", "noise", "speckle"])
 def test_a_change_of_grey_values_leaves_mask_and_padding_alone(name, image, mask):
     image[:, :8] = 0
     changed, moved = augment(image, mask, Augmentation(**{name: 0.5}), stream())
@@ -158,3 +163,65 @@ def test_what_is_given_is_not_changed_in_place(image, mask):
 def test_a_constant_image_stays_finite(mask):
     changed, _ = augment(np.zeros((SIZE, SIZE), np.float32), mask, EVERYTHING, stream())
     assert np.isfinite(changed).all()
+
+
+def test_an_elastic_change_bends_image_and_mask_alike():
+    """A lesion drawn into the image is where its mask says, and it is no longer a rectangle."""
+    mask = np.zeros((SIZE, SIZE), np.float32)
+    mask[14:34, 14:34] = 1
+    sizes = []
+    for seed in range(30):
+        image, moved = augment(mask.copy(), mask, Augmentation(elastic=0.08), stream(seed))
+        found = image >= 0.5
+        overlap = np.count_nonzero(found & (moved > 0))
+        assert 2 * overlap / (found.sum() + moved.sum()) > 0.95
+        sizes.append(moved.sum())
+    assert np.ptp(sizes) > 0.1 * mask.sum()
+
+
+def test_a_blur_takes_detail_away_and_keeps_the_mean(image, mask):
+    changed = [augment(image, mask, Augmentation(blur=2), stream(seed))[0] for seed in range(20)]
+    assert min(each.std() for each in changed) < 0.5 * image.std()
+    assert all(each.std() <= image.std() for each in changed)
+    assert all(abs(each.mean() - image.mean()) < 0.1 for each in changed)
+
+
+def test_speckle_is_stronger_where_the_image_is_bright(mask):
+    image = np.full((SIZE, SIZE), -1.0, np.float32)
+    image[:, SIZE // 2 :] = 1.0
+    image[0, 0] = -1.1
+    changed, _ = augment(image, mask, Augmentation(speckle=0.5), stream(3))
+    noise = np.abs(changed - image)
+    assert noise[:, SIZE // 2 :].mean() > 5 * noise[:, : SIZE // 2].mean() > 0
+
+
+def test_a_shadow_falls_on_half_of_the_images_and_only_darkens(image, mask):
+    changes = [
+        augment(image, mask, Augmentation(shadow=1), stream(seed))[0] - image for seed in range(200)
+    ]
+    assert all(change.max() < 1e-5 for change in changes)
+    assert np.mean([change.min() < -0.01 for change in changes]) == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_cutout_blanks_a_square_and_leaves_the_target(image, mask):
+    areas = []
+    for seed in range(200):
+        changed, moved = augment(image, mask, Augmentation(cutout=0.5), stream(seed))
+        np.testing.assert_array_equal(moved, mask)
+        blank = np.argwhere(changed != image)
+        areas.append(len(blank))
+        if len(blank):
+            sides = np.ptp(blank, axis=0) + 1
+            assert sides[0] == sides[1] <= SIZE / 2
+            assert not changed[tuple(blank.T)].any()
+    assert np.mean(np.array(areas) == 0) == pytest.approx(0.5, abs=0.12)
+    assert max(areas) > (0.4 * SIZE) ** 2
+
+
+def test_a_change_that_is_off_draws_no_random_number(image, mask):
+    """So that a new kind of change leaves the runs of older recipes as they were."""
+    first, second = stream(), stream()
+    augment(image, mask, Augmentation(flip=0.5), first)
+    for draws in (1, 1, 2, 1, 1, 1, 1):
+        second.random(draws)
+    assert first.random() == second.random()
