@@ -251,6 +251,50 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN... DATA", help="Runs, and last the data.")
+    ],
+    split: Annotated[
+        SplitName, typer.Option(help="Part of the first run's own data; other data is whole.")
+    ] = SplitName.TEST,
+    output: Annotated[Path, typer.Option(help="Where the comparison goes.")] = Path("comparison"),
+    allow_leakage: Annotated[
+        bool, typer.Option(help="Compare on images that a run has seen; the page says so.")
+    ] = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank runs by their Dice and compare every pair image by image.
+
+    Each pair's difference comes with its interval over groups and a p-value adjusted for the
+    number of pairs (Holm). Writes `comparison.html` and `comparison.json`.
+
+        breastseg compare runs/a runs/b runs/c DATA --output abc
+    """
+    from breastseg.workflows import compare as workflow
+    from breastseg.workflows.evaluate import print_table
+    from breastseg.workflows.progress import WorkBar, log_to_terminal
+
+    log_to_terminal()
+    with WorkBar() as bar:
+        result = workflow.compare(
+            runs[:-1],
+            runs[-1],
+            output=output,
+            split=split.value,
+            allow_leakage=allow_leakage,
+            threads=threads,
+            reading=bar,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.document, indent=2))
+    else:
+        print_table(result)
+    _hint(f"Look at {result.output / 'comparison.html'}")
+
+
+@app.command()
 def predict(
     scans: Annotated[
         list[Path], typer.Argument(metavar="SCAN...", help="Pictures, or folders of pictures.")

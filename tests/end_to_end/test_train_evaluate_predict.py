@@ -317,3 +317,35 @@ def test_info_says_what_a_run_is(breastseg, run, framework):
     plain = breastseg("info", run).out
     assert "best epoch" in plain
     assert str(run) in plain
+
+
+def test_compare_ranks_the_runs_and_tests_every_pair(runs, phantom_data, breastseg, tmp_path):
+    twin = tmp_path / "twin"
+    shutil.copytree(runs["pytorch"], twin)
+    folders = (runs["pytorch"], runs["tensorflow"], twin)
+    answer = breastseg(
+        "compare", *folders, phantom_data, "--output", tmp_path / "out", "--json", "--threads", 1
+    )
+    assert answer.code == 0
+    document = json.loads(answer.out)
+    assert document == json.loads((tmp_path / "out" / "comparison.json").read_text())
+    models = [row for row in document["table"] if row["role"] == "model"]
+    scores = [row["summary"]["dice"]["value"] for row in models]
+    assert scores == sorted(scores, reverse=True)
+    assert {row["name"] for row in models} == {folder.name for folder in folders}
+    assert len(document["pairs"]) == 3
+    twins = {runs["pytorch"].name, "twin"}
+    (same,) = (p for p in document["pairs"] if {p["first"], p["second"]} == twins)
+    assert same["difference"]["mean"] == 0
+    assert same["p_holm"] == 1
+    page = (tmp_path / "out" / "comparison.html").read_text()
+    assert "Pair by pair" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_compare_wants_two_runs_and_each_once(runs, phantom_data, breastseg, tmp_path):
+    for folders in ([runs["pytorch"]], [runs["pytorch"], runs["pytorch"]]):
+        answer = breastseg("compare", *folders, phantom_data, "--output", tmp_path / "out")
+        assert answer.code == 2
+        assert "two different runs or more" in answer.err
+    assert not (tmp_path / "out").exists()

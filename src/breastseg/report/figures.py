@@ -120,6 +120,28 @@ def training_curves(
     return _figure("Training", alt, draw)
 
 
+def dice_forest(estimates: Mapping[str, tuple[float, float, float]]) -> Figure:
+    """Show the mean Dice of each contender as a dot with its interval, the first on top.
+
+    Args:
+        estimates: mean, lower and upper end of the interval, each in [0, 1], by name.
+    """
+
+    def draw(axes: "Axes", theme: _Theme) -> None:
+        names = list(estimates)
+        for place, (mean, low, high) in enumerate(reversed(list(estimates.values()))):
+            axes.plot([low, high], [place, place], color=_COLOURS[4], linewidth=3)
+            axes.plot([mean], [place], color=theme.ink, marker="o")
+        axes.set_yticks(range(len(names)), names[::-1])
+        axes.set(xlim=(0, 1), ylim=(-0.6, len(names) - 0.4), xlabel="mean Dice, 95 % interval")
+
+    alt = "Mean Dice with its interval: " + "; ".join(
+        f"{name} {mean:.3f} ({low:.3f} to {high:.3f})"
+        for name, (mean, low, high) in estimates.items()
+    )
+    return _figure("Mean Dice", alt, draw)
+
+
 def _figure(title: str, alt: str, draw: Callable[["Axes", _Theme], None]) -> Figure:
     light, dark = (_rendered(draw, theme) for theme in (_LIGHT, _DARK))
     return Figure(title=title, alt=alt, light=light, dark=dark)
@@ -135,9 +157,10 @@ def _rendered(draw: Callable[["Axes", _Theme], None], theme: _Theme) -> str:
     _dress(axes, theme)
     draw(axes, theme)
     axes.spines[["top", "right"]].set_visible(False)
-    canvas.legend(
-        loc="outside upper left", ncols=2, frameon=False, fontsize="small", labelcolor=theme.ink
-    )
+    if axes.get_legend_handles_labels()[0]:
+        canvas.legend(
+            loc="outside upper left", ncols=2, frameon=False, fontsize="small", labelcolor=theme.ink
+        )
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "breastseg"}):
         canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

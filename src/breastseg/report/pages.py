@@ -15,8 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from breastseg import __version__
 from breastseg.core.errors import InputError
 from breastseg.core.lesion import Lesion
-from breastseg.report.figures import Figure, dice_histogram
+from breastseg.report.figures import Figure, dice_forest, dice_histogram
 
+_SIGNIFICANT = 0.05
 _ROLES = {
     "best": "Best",
     "median": "Around the median",
@@ -108,6 +109,42 @@ def scorecard_page(
         figures=[*_histogram(document), *figures],
         pictures_by_role=[part for part in by_role if part[1]],
     )
+
+
+def comparison_page(document: Mapping[str, Any]) -> str:
+    """Return the page that compares runs.
+
+    Args:
+        document: comparison.json, see workflows.compare.
+    """
+    means = {
+        row["name"]: (
+            row["summary"]["dice"]["value"],
+            row["summary"]["dice"]["interval"]["low"],
+            row["summary"]["dice"]["interval"]["high"],
+        )
+        for row in document["table"]
+        if row["summary"]["dice"]["interval"]
+    }
+    return _page(
+        "comparison.html",
+        title=f"Comparison of {_plural(document['num_runs'], 'run')}",
+        document=document,
+        verdict=_leader_verdict(document),
+        figures=[dice_forest(means)] if means else [],
+    )
+
+
+def _leader_verdict(document: Mapping[str, Any]) -> str:
+    """Say which runs the first of the ranking is not shown to be better than."""
+    leader = document["table"][0]["name"]
+    pairs = [pair for pair in document["pairs"] if pair["first"] == leader]
+    close = [pair["second"] for pair in pairs if pair["p_holm"] >= _SIGNIFICANT]
+    if not pairs:
+        return "No image has a lesion: the Dice is not defined."
+    if not close:
+        return f"{leader} outlines better than every other run (p < 0.05 after Holm)."
+    return f"{leader} has the highest Dice, but is not shown to differ from {', '.join(close)}."
 
 
 def prediction_page(

@@ -99,40 +99,93 @@ def evaluate(
         RunFolderError, WeightsError: a run.
         OutputError: the scorecard cannot be written.
     """
-    if threshold is not None:
-        check_threshold(threshold)
-    opened = [open_run(path) for path in (run, *against)]
-    data_set = find_data_set(data)
-    selection = _select(opened, data_set, split, allow_leakage=allow_leakage)
-    groups, method = _groups(opened[0], data_set, selection)
-    folder = output or run / (
-        "scorecard" if selection.is_own_data else f"scorecard-{data_set.root.resolve().name}"
+    scored = score_runs(
+        (run, *against),
+        data,
+        split=split,
+        allow_leakage=allow_leakage,
+        threshold=threshold,
+        threads=threads,
+        reading=reading,
     )
+    folder = output or _default_folder(run, scored)
     make_folder(folder)
     with log_file(folder):
-        judge = _Judge(
-            [Segmenter.open(each.recipe, each.weights(), threads=threads) for each in opened],
-            (ALL_BACKGROUND, opened[0].constant_mask()),
-            groups,
-            [threshold or each.operating_threshold for each in opened],
-        )
-        scores = []
-        for done, files in enumerate(selection.cases, start=1):
-            scores.append(judge.score(files))
-            reading("Scoring", done, len(selection.cases))
-        document = _document(
-            opened,
-            judge,
-            list(zip(*scores, strict=True)),
-            _details(opened[0], data_set, selection, method, judge.thresholds[0]),
-            selection.warnings,
-        )
+        document = _document(scored)
         log.info("%s", document["details"])
         for row in document["table"]:
             log.info("%s: mean Dice %s", row["name"], row["summary"]["dice"]["value"])
-        pictures = _pictures(judge, selection.cases, [row[0] for row in scores])
-        _write(folder, document, pictures, opened[0])
+        pictures = _pictures(scored)
+        _write(folder, document, pictures, scored.runs[0])
     return Evaluation(output=folder, document=document)
+
+
+def _default_folder(run: Path, scored: "Scored") -> Path:
+    if scored.is_own_data:
+        return run / "scorecard"
+    return run / f"scorecard-{scored.data_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Runs and baselines, scored on the same images.
+
+    contenders: the runs in the order given, then the baselines.
+    details: what was measured and how, to be read by people.
+    """
+
+    runs: Sequence[Run]
+    contenders: Sequence[Contender]
+    cases: Sequence[CaseFiles]
+    details: dict[str, str]
+    warnings: tuple[str, ...]
+    is_own_data: bool
+    data_name: str
+    judge: "_Judge"
+
+    @property
+    def models(self) -> list[Contender]:
+        """The runs among the contenders."""
+        return [contender for contender in self.contenders if contender.role == "model"]
+
+
+def score_runs(
+    paths: Sequence[Path],
+    data: Path,
+    *,
+    split: str,
+    allow_leakage: bool,
+    threshold: float | None,
+    threads: int | None,
+    reading: Reading,
+) -> Scored:
+    """Score runs and the baselines of the first; arguments and errors as of evaluate."""
+    if threshold is not None:
+        check_threshold(threshold)
+    opened = [open_run(path) for path in paths]
+    data_set = find_data_set(data)
+    selection = _select(opened, data_set, split, allow_leakage=allow_leakage)
+    groups, method = _groups(opened[0], data_set, selection)
+    judge = _Judge(
+        [Segmenter.open(each.recipe, each.weights(), threads=threads) for each in opened],
+        (ALL_BACKGROUND, opened[0].constant_mask()),
+        groups,
+        [threshold or each.operating_threshold for each in opened],
+    )
+    rows = []
+    for done, files in enumerate(selection.cases, start=1):
+        rows.append(judge.score(files))
+        reading("Scoring", done, len(selection.cases))
+    return Scored(
+        runs=opened,
+        contenders=_contenders(opened, judge.baselines, list(zip(*rows, strict=True))),
+        cases=selection.cases,
+        details=_details(opened[0], data_set, selection, method, judge.thresholds[0]),
+        warnings=selection.warnings,
+        is_own_data=selection.is_own_data,
+        data_name=data_set.root.resolve().name,
+        judge=judge,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,38 +287,42 @@ def _details(
     }
 
 
-def _document(
+def _contenders(
     runs: Sequence[Run],
-    judge: _Judge,
+    baselines: Sequence[ConstantMask],
     columns: Sequence[Sequence[CaseScore]],
-    details: dict[str, str],
-    warnings: Sequence[str],
-) -> dict[str, Any]:
+) -> list[Contender]:
     names = [f"{run.recipe.name} ({run.framework})" for run in runs]
     if len(set(names)) < len(names):
+        names = [run.path.resolve().name for run in runs]
+    if len(set(names)) < len(names):
         names = [f"{name} {run.fingerprint}" for name, run in zip(names, runs, strict=True)]
-    contenders = [
+    models = [
         Contender(name=name, scores=scores) for name, scores in zip(names, columns, strict=False)
     ]
-    contenders += [
+    floor = [
         Contender(
             name=baseline.name, scores=scores, role="baseline", description=baseline.description
         )
-        for baseline, scores in zip(judge.baselines, columns[len(runs) :], strict=True)
+        for baseline, scores in zip(baselines, columns[len(runs) :], strict=True)
     ]
-    card = summarise(*contenders)
-    return to_document(card, details=details, warnings=warnings, not_tested=NOT_TESTED)
+    return [*models, *floor]
 
 
-def _pictures(
-    judge: _Judge, cases: Sequence[CaseFiles], scores: Sequence[CaseScore]
-) -> list[Picture]:
+def _document(scored: Scored) -> dict[str, Any]:
+    card = summarise(*scored.contenders)
+    return to_document(
+        card, details=scored.details, warnings=scored.warnings, not_tested=NOT_TESTED
+    )
+
+
+def _pictures(scored: Scored) -> list[Picture]:
     """Draw the exemplary cases; only these are predicted a second time."""
-    files = {case.case_id: case for case in cases}
+    files = {case.case_id: case for case in scored.cases}
     pictures = []
-    for role, chosen in exemplary_cases(scores).items():
+    for role, chosen in exemplary_cases(scored.contenders[0].scores).items():
         for score in chosen:
-            overlay = _overlay(judge, read_case(files[score.case_id]))
+            overlay = _overlay(scored.judge, read_case(files[score.case_id]))
             pictures.append(
                 Picture(case_id=score.case_id, picture=overlay, role=role, dice=score.dice)
             )
