@@ -29,6 +29,12 @@ def read_mask(path):
         return np.array(picture)
 
 
+def assert_self_contained(page):
+    loaded = re.findall(r"""\b(?:src|srcset|href)\s*=\s*["']?([^"'\s>]*)""", page)
+    assert loaded
+    assert all(target.startswith(("data:", "#")) for target in loaded)
+
+
 @pytest.fixture
 def evaluate(breastseg, tmp_path):
     """Return a function that scores a run and returns its scorecard."""
@@ -159,9 +165,7 @@ def test_the_scorecard_is_a_page_a_table_and_json(breastseg, run, phantom_data, 
         assert name in answer.out
     page = (tmp_path / "card" / "scorecard.html").read_text()
     assert "data:image/png;base64," in page
-    loaded = re.findall(r"""\b(?:src|href)\s*=\s*["']?([^"'\s>]*)""", page)
-    assert loaded
-    assert all(target.startswith(("data:", "#")) for target in loaded)
+    assert_self_contained(page)
     with (tmp_path / "card" / "cases.csv").open() as file:
         assert {line["case_id"] for line in csv.DictReader(file)} == set(
             open_run(run).split.parts["test"]
@@ -340,7 +344,7 @@ def test_compare_ranks_the_runs_and_tests_every_pair(runs, phantom_data, breasts
     assert same["p_holm"] == 1
     page = (tmp_path / "out" / "comparison.html").read_text()
     assert "Pair by pair" in page
-    assert not re.findall(r"""\b(?:src|srcset|href)\s*=\s*["']?(?!data:|#)""", page)
+    assert_self_contained(page)
 
 
 def test_compare_wants_two_runs_and_each_once(runs, phantom_data, breastseg, tmp_path):
