@@ -10,11 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend
 from breastseg.backends.pytorch import losses as pytorch_losses
 from breastseg.backends.tensorflow import losses as tensorflow_losses
 from breastseg.core.loss_terms import PARAMETERS, LossTerm
-from breastseg.core.recipe import Recipe
+from breastseg.core.recipe import Optimisation, Recipe, UNetSpec
 from breastseg.networks.losses import LOSSES, needs_distance, signed_distance
+from breastseg.pipeline.batches import Batch
 
 SHAPE = (2, 1, 6, 5)
 OTHER_PARAMETERS = {
@@ -182,3 +184,26 @@ def test_tensorflow_losses_work_in_a_graph_that_does_not_know_its_shapes():
 
     eager = tensorflow_losses.total_loss(chosen, *arrays)
     assert float(compiled(*arrays)) == pytest.approx(float(eager), rel=1e-6)
+
+
+def test_networks_trained_with_all_losses_at_once_fall_alike():
+    """The engines hand every loss what it needs, the distance map among it."""
+    config = BackendConfig(
+        network=UNetSpec(channels=(8, 16), convolutions=1, norm="group"),
+        loss=tuple(LossTerm(name=name) for name in LOSSES),
+        optimisation=Optimisation(precision="float32"),
+        device="cpu",
+        num_threads=1,
+    )
+    _, targets = random_images(7, shape=(3, 1, 16, 16))
+    targets[1:] = 0
+    targets[1, 0, 4:9, 3:12] = 1
+    images = targets + random_images(8, scale=0.5, shape=targets.shape)[0]
+    curves = []
+    for framework in FRAMEWORKS:
+        backend = make_backend(framework, config)
+        steps = range(1, 11)
+        batch = Batch(images, targets)
+        curves.append([backend.train_step(batch, step=s, learning_rate=1e-2) for s in steps])
+    np.testing.assert_allclose(*curves, rtol=1e-4)
+    assert curves[0][-1] < 0.8 * curves[0][0]

@@ -311,6 +311,7 @@ def test_an_image_of_one_class_alone_has_no_outline_and_no_distance(label):
 def test_the_registry_tells_everything(name):
     loss = LOSSES[name]
     assert loss.name == name
+    assert ">>>" not in loss.details
     for text in (loss.summary, loss.formula, loss.range, loss.lesion_free, loss.source):
         assert text.strip()
         assert "  " not in text
@@ -322,8 +323,11 @@ def test_the_registry_tells_everything(name):
 def test_the_registry_reads_docstrings_with_fields_of_several_lines():
     loss = LOSSES["unified-focal"]
     assert loss.summary.endswith("the asymmetric form")
+    assert loss.details.startswith("Background that is easy counts less")
+    assert loss.details.endswith("as in the authors' code.")
     assert loss.formula.startswith("focal_share F + ")
     assert loss.formula.endswith("/ 2")
     assert loss.call == "unified-focal(focal_share=0.5,delta=0.6,gamma=0.5)"
     assert [each.limits for each in loss.parameters] == [">= 0, <= 1", "> 0, < 1", ">= 0, < 1"]
     assert LOSSES["dice"].call == "dice"
+    assert LOSSES["dice"].details == ""

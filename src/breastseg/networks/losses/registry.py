@@ -27,11 +27,13 @@ class ParameterDefinition:
 class LossDefinition:
     """A loss as NumPy computes it, and as the reference tells it.
 
+    details: what the formula's further symbols are, and where it differs from its source.
     lesion_free: what an image without a lesion costs.
     """
 
     name: str
     summary: str
+    details: str
     formula: str
     range: str
     lesion_free: str
@@ -47,7 +49,9 @@ class LossDefinition:
     @property
     def call(self) -> str:
         """Return how a recipe spells it with all of its parameters."""
-        given = ",".join(f"{each.name}={each.default:.4g}" for each in self.parameters)
+        given = ",".join(
+            f"{each.name}={repr(each.default).removesuffix('.0')}" for each in self.parameters
+        )
         return f"{self.name}({given})" if given else self.name
 
 
@@ -56,6 +60,7 @@ def _definition(name: str, compute: Callable[..., float]) -> LossDefinition:
     return LossDefinition(
         name=name,
         summary=told["summary"],
+        details=told["details"],
         formula=told["Formula"],
         range=told["Range"],
         lesion_free=told["Lesion-free"],
@@ -66,18 +71,18 @@ def _definition(name: str, compute: Callable[..., float]) -> LossDefinition:
 
 
 def _told(docstring: str) -> dict[str, str]:
-    """Return the first line and the fields; a field goes on in lines that are indented."""
-    lines = docstring.splitlines()
-    told, field = {"summary": lines[0].rstrip(".")}, ""
-    for line in lines[1:]:
+    """Return first line, details and fields; a field goes on in lines that are indented."""
+    summary, *lines = docstring.splitlines()
+    told, field = {"summary": summary.rstrip("."), "details": ""}, "details"
+    for line in lines:
         name, colon, text = line.partition(": ")
         if colon and name in _FIELDS:
             field, told[name] = name, text
-        elif field and line.startswith("    "):
+        elif field == "details" or line.startswith("    "):
             told[field] += f" {line.strip()}"
-        else:
-            field = ""
-    return told
+        elif not line:
+            break
+    return {field: text.strip() for field, text in told.items()}
 
 
 def _parameters(model: type[LossParameters]) -> tuple[ParameterDefinition, ...]:
