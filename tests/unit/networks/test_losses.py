@@ -137,6 +137,15 @@ def test_focal_without_focus_is_half_of_bce():
     assert found == pytest.approx(BCE / 2)
 
 
+def test_the_parts_of_unified_focal_have_the_shares_that_are_given():
+    focal, tversky, both = (
+        LOSSES["unified-focal"](LOGITS, TARGET, focal_share=share) for share in (1, 0, 0.2)
+    )
+    assert focal == pytest.approx(UNIFIED_FOCAL)
+    assert tversky == pytest.approx(UNIFIED_TVERSKY)
+    assert both == pytest.approx(0.2 * UNIFIED_FOCAL + 0.8 * UNIFIED_TVERSKY)
+
+
 def test_parameters_out_of_range_or_unknown_are_refused():
     with pytest.raises(ValueError, match="greater than 0"):
         LOSSES["tversky"](LOGITS, TARGET, alpha=-1)
