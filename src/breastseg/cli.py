@@ -47,8 +47,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 recipes_app = typer.Typer(no_args_is_help=True, help="List and show the recipes that ship.")
+losses_app = typer.Typer(no_args_is_help=True, help="List and show the losses to train with.")
 phantom_app = typer.Typer(no_args_is_help=True, help="Make phantom scans with known lesions.")
 app.add_typer(recipes_app, name="recipes")
+app.add_typer(losses_app, name="losses")
 app.add_typer(phantom_app, name="phantom")
 
 
@@ -412,6 +414,28 @@ def recipes_show(
     from breastseg.core.recipes import resolve_recipe
 
     typer.echo(resolve_recipe(recipe).with_settings(settings or []).to_json(), nl=False)
+
+
+@losses_app.command("list")
+def losses_list(as_json: AsJson = False) -> None:
+    """List the losses with their parameters, formulas, ranges and sources."""
+    from breastseg.workflows import losses as workflow
+
+    if as_json:
+        return typer.echo(json.dumps([*map(workflow.describe, workflow.all_losses())], indent=2))
+    for loss in workflow.all_losses():
+        typer.echo(f"{loss.call}\n    {loss.formula}\n    {loss.range}; {loss.source}")
+
+
+@losses_app.command("show")
+def losses_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A loss.")], as_json: AsJson = False
+) -> None:
+    """Say what a loss is, what it costs on an image without a lesion, and where it is from."""
+    from breastseg.workflows import losses as workflow
+
+    loss = workflow.find_loss(name)
+    _print(dict((workflow.describe if as_json else workflow.lines)(loss)), as_json=as_json)
 
 
 @phantom_app.command("ultrasound")

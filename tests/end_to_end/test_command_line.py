@@ -16,6 +16,7 @@ import breastseg as package
 from breastseg.cli import app
 from breastseg.core.recipes import RECIPES
 from breastseg.datasets.layouts import find_data_set
+from breastseg.networks.losses import LOSSES
 
 
 def walk(command, path=()):
@@ -34,7 +35,16 @@ COMMANDS = list(walk(get_command(app)))
 
 def test_the_verbs_are_those_of_the_contract():
     verbs = {path[0] for path, _ in COMMANDS if path}
-    assert {"train", "evaluate", "predict", "export", "info", "recipes", "phantom"} <= verbs
+    assert {
+        "train",
+        "evaluate",
+        "predict",
+        "export",
+        "info",
+        "recipes",
+        "losses",
+        "phantom",
+    } <= verbs
 
 
 @pytest.mark.parametrize(
@@ -110,6 +120,27 @@ def test_a_recipe_is_shown_as_a_file_that_reads_back(name, breastseg, tmp_path):
     assert json.loads(shown.out)["name"] == name
     (tmp_path / "recipe.json").write_text(shown.out)
     assert breastseg("recipes", "show", tmp_path / "recipe.json").out == shown.out
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_shown_with_how_to_set_it(name, breastseg):
+    shown = breastseg("losses", "show", name)
+    for text in (LOSSES[name].formula, LOSSES[name].range, LOSSES[name].source):
+        assert text in shown.out
+    document = json.loads(breastseg("losses", "show", name, "--json").out)
+    assert document["lesion_free"] == LOSSES[name].lesion_free
+    recipe = json.loads(breastseg("recipes", "show", "smoke", "--set", document["set"]).out)
+    parameters = {key: each["default"] for key, each in document["parameters"].items()}
+    assert recipe["loss"][0]["name"] == name
+    assert recipe["loss"][0].get("parameters", {}) == parameters
+
+
+def test_losses_are_listed_with_formula_range_and_source(breastseg):
+    plain = breastseg("losses", "list").out
+    listed = json.loads(breastseg("losses", "list", "--json").out)
+    assert [loss["name"] for loss in listed] == list(LOSSES)
+    for loss in listed:
+        assert f"    {loss['formula']}\n    {loss['range']}; {loss['source']}" in plain
 
 
 def test_a_shown_recipe_can_be_changed(breastseg):
@@ -235,6 +266,15 @@ def too_few_groups(bench):
         if "(1)" not in path.name and "(2)" not in path.name:
             path.unlink()
     return ["train", bench.data, "--recipe", "smoke"], "part would be empty"
+
+
+def unknown_loss(bench):
+    return ["losses", "show", "dise"], "Did you mean 'dice'?"
+
+
+def unknown_parameter_of_a_loss(bench):
+    options = ["--recipe", "smoke", "--set", "loss=tversky(alfa=1)"]
+    return ["train", bench.data, *options], "tversky has no parameter 'alfa'"
 
 
 def unknown_recipe(bench):
@@ -375,6 +415,7 @@ BAD_INPUTS = (
     *(no_folder, empty_folder, unknown_layout, missing_mask, mask_of_another_size, grey_mask),
     *(truncated_picture, text_called_png, too_few_groups, unknown_recipe, no_data, unknown_verb),
     *(recipe_with_an_unknown_key, recipe_with_a_wrong_value, recipe_that_is_no_json),
+    *(unknown_loss, unknown_parameter_of_a_loss),
     *(setting_without_value, unknown_framework, output_that_exists, resume_with_settings),
     *(resume_of_no_run, resume_on_changed_data, resume_of_damaged_weights),
     *(resume_of_a_damaged_checkpoint, evaluate_no_run, evaluate_a_run_of_another_version),

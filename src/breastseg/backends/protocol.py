@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from breastseg.core.errors import InputError, MissingExtraError
-from breastseg.core.recipe import LossTerm, Optimisation, UNetSpec
+from breastseg.core.loss_terms import LossTerm
+from breastseg.core.recipe import Optimisation, UNetSpec
 from breastseg.pipeline.batches import Batch, Images
 
 Logits = Float32[np.ndarray, "batch 1 rows columns"]

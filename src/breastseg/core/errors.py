@@ -18,6 +18,9 @@ Messages say where, what was expected, what was found, and how to mend it. The c
 line prints them without a traceback.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class BreastsegError(Exception):
     """Base class of all errors that a user can cause or mend."""
@@ -73,3 +76,18 @@ class HealthError(BreastsegError):
     """Training was stopped because it could not lead to a usable network."""
 
     exit_code = 3
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a sentence for a message about an unknown name: the nearest known one, or all.
+
+    >>> suggestion("dise", ["dice", "bce"])
+    " Did you mean 'dice'?"
+    >>> suggestion("x", ["dice", "bce"])
+    ' There are: bce, dice.'
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f" Did you mean '{near[0]}'?"
+    return f" There are: {', '.join(known)}." if known else ""

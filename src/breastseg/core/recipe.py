@@ -4,7 +4,6 @@ A default never changes once released: the fingerprint hashes only what differs 
 defaults, so that a new field does not rename old runs.
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from breastseg.core.errors import RecipeError
+from breastseg.core.errors import RecipeError, suggestion
+from breastseg.core.loss_terms import LossTerm, loss_from_text
 
 SCHEMA_VERSION = 1
 
@@ -94,21 +94,6 @@ def _network_by_name(value: Any) -> Any:
     if value not in NETWORKS:
         raise ValueError(f"no network is called '{value}'; there are {', '.join(NETWORKS)}")
     return NETWORKS[value]
-
-
-class LossTerm(_Part):
-    """One loss and its weight in the sum that is minimised."""
-
-    name: Literal["bce", "dice", "bce-dice"]
-    weight: Positive = 1.0
-
-
-def _loss_from_text(value: Any) -> Any:
-    """Read 'bce:1,dice:0.5' as weighted terms."""
-    if not isinstance(value, str):
-        return value
-    parts = [part.partition(":") for part in value.split(",")]
-    return [{"name": name.strip(), "weight": weight or 1.0} for name, _, weight in parts]
 
 
 class Preprocessing(_Part):
@@ -216,7 +201,7 @@ class Recipe(_Part):
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()
     network: Annotated[UNetSpec, BeforeValidator(_network_by_name)] = UNetSpec()
-    loss: Annotated[tuple[LossTerm, ...], Field(min_length=1), BeforeValidator(_loss_from_text)] = (
+    loss: Annotated[tuple[LossTerm, ...], Field(min_length=1), BeforeValidator(loss_from_text)] = (
         LossTerm(name="bce-dice"),
     )
     optimisation: Optimisation = Optimisation()
@@ -260,17 +245,9 @@ def _set_field(document: dict[str, Any], path: list[str], value: Any, setting: s
     if path[-1] not in document:
         raise RecipeError(
             f"--set {setting}: no recipe field is called '{'.'.join(path)}'."
-            f"{_suggestion(path[-1], document)}"
+            f"{suggestion(path[-1], document)}"
         )
     document[path[-1]] = value
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f" Did you mean '{near[0]}'?"
-    return f" There are: {', '.join(known)}." if known else ""
 
 
 def parse_recipe(document: Any, *, source: str) -> Recipe:
@@ -301,7 +278,7 @@ def _problem(error: Any) -> str:
     path = [str(part) for part in error["loc"] if not str(part).startswith("function-")]
     field = ".".join(path) or "the recipe"
     if error["type"] == "extra_forbidden":
-        return f"'{field}' is no recipe field.{_suggestion(path[-1], _fields(path[:-1]))}"
+        return f"'{field}' is no recipe field.{suggestion(path[-1], _fields(path[:-1]))}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{field}: {message}, got {_short(error['input'])}"
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from breastseg.core.errors import RecipeError
+from breastseg.core.loss_terms import LossTerm
 from breastseg.core.recipe import (
     NETWORKS,
     Augmentation,
-    LossTerm,
     Optimisation,
     Preprocessing,
     Recipe,

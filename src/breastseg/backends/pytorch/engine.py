@@ -12,6 +12,7 @@ from breastseg.backends.pytorch.losses import total_loss
 from breastseg.backends.pytorch.network import UNet
 from breastseg.core.errors import InputError
 from breastseg.core.recipe import Optimisation
+from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.spec import check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import pad_to_stride
@@ -45,10 +46,17 @@ class Engine:
         self._network.train()
         self._optimiser.zero_grad(set_to_none=True)
         target = torch.from_numpy(batch.targets).to(self.device)
-        loss = total_loss(self._config.loss, self._logits(batch.images), target)
+        loss = total_loss(
+            self._config.loss, self._logits(batch.images), target, self._distance(batch)
+        )
         torch.autograd.backward(loss)
         self._optimiser.step()
         return float(loss.detach())
+
+    def _distance(self, batch: Batch) -> Tensor | None:
+        if not needs_distance(self._config.loss):
+            return None
+        return torch.from_numpy(signed_distance(batch.targets)).to(self.device)
 
     @torch.inference_mode()
     def predict_logits(self, images: Images) -> Logits:

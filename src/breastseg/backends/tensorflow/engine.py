@@ -11,6 +11,7 @@ from breastseg.backends.protocol import BackendConfig, Logits, Precision, precis
 from breastseg.backends.tensorflow.losses import total_loss
 from breastseg.backends.tensorflow.network import build_unet
 from breastseg.core.errors import InputError
+from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.spec import Weight, check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import pad_to_stride
@@ -76,6 +77,7 @@ class Engine:
             loss = self._compiled_step(
                 tf.constant(images),
                 tf.constant(targets),
+                self._distance(batch),
                 tf.constant(learning_rate, tf.float32),
                 tf.constant(1 - constants.beta1**step, tf.float32),
                 tf.constant(np.sqrt(1 - constants.beta2**step), tf.float32),
@@ -86,13 +88,15 @@ class Engine:
         self,
         images: tf.Tensor,
         targets: tf.Tensor,
+        distance: tf.Tensor | None,
         rate: tf.Tensor,
         first_correction: tf.Tensor,
         second_correction: tf.Tensor,
     ) -> tf.Tensor:
         variables = [self._variables[weight] for weight in self._trained]
         with tf.GradientTape() as tape:
-            loss = total_loss(self._config.loss, self._model(images, training=True), targets)
+            logits = self._model(images, training=True)
+            loss = total_loss(self._config.loss, logits, targets, distance)
         gradients = tape.gradient(loss, variables)
         constants = self._config.optimisation
         for weight, variable, gradient in zip(self._trained, variables, gradients, strict=True):
@@ -105,6 +109,11 @@ class Engine:
             change = first / first_correction / denominator
             variable.assign(variable * (1 - rate * decay) - rate * change)
         return loss
+
+    def _distance(self, batch: Batch) -> tf.Tensor | None:
+        if not needs_distance(self._config.loss):
+            return None
+        return tf.constant(np.moveaxis(signed_distance(batch.targets), 1, -1))
 
     def predict_logits(self, images: Images) -> Logits:
         """See Backend.predict_logits."""
