@@ -1,0 +1,157 @@
+"""The verbs that use runs: evaluate, compare, predict."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from breastseg.cli.options import (
+    AsJson,
+    Data,
+    DeviceName,
+    Overwrite,
+    RunFolder,
+    SplitName,
+    Threads,
+    Threshold,
+    hint,
+)
+
+
+def evaluate(
+    run: RunFolder,
+    data: Data,
+    split: Annotated[
+        SplitName, typer.Option(help="Part of the run's own data; other data is scored whole.")
+    ] = SplitName.TEST,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Another run, compared image by image; repeatable."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the scorecard goes.", show_default="RUN/scorecard")
+    ] = None,
+    allow_leakage: Annotated[
+        bool, typer.Option(help="Score images that the run has seen; the scorecard says so.")
+    ] = False,
+    threshold: Threshold = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run, beside the baselines that never look at the image.
+
+    Per image at its original resolution; the mean with its 95 % interval over groups. Writes
+    `scorecard.html`, `scorecard.json` and `cases.csv`.
+
+        breastseg evaluate runs/mine Dataset_BUSI_with_GT
+        breastseg evaluate runs/torch BUSI --against runs/tensorflow
+    """
+    from breastseg.workflows import evaluate as workflow
+    from breastseg.workflows.progress import WorkBar, log_to_terminal
+
+    log_to_terminal()
+    with WorkBar() as bar:
+        result = workflow.evaluate(
+            run,
+            data,
+            split=split.value,
+            against=against or (),
+            output=output,
+            allow_leakage=allow_leakage,
+            threshold=threshold,
+            threads=threads,
+            reading=bar,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.document, indent=2))
+    else:
+        workflow.print_table(result)
+    hint(f"Look at {result.output / 'scorecard.html'}")
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN... DATA", help="Runs, and last the data.")
+    ],
+    split: Annotated[
+        SplitName, typer.Option(help="Part of the first run's own data; other data is whole.")
+    ] = SplitName.TEST,
+    output: Annotated[Path, typer.Option(help="Where the comparison goes.")] = Path("comparison"),
+    allow_leakage: Annotated[
+        bool, typer.Option(help="Compare on images that a run has seen; the page says so.")
+    ] = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank runs by their Dice and compare every pair image by image.
+
+    Each pair's difference comes with its interval over groups and a p-value adjusted for the
+    number of pairs (Holm). Writes `comparison.html` and `comparison.json`.
+
+        breastseg compare runs/a runs/b runs/c DATA --output abc
+    """
+    from breastseg.workflows import compare as workflow
+    from breastseg.workflows.evaluate import print_table
+    from breastseg.workflows.progress import WorkBar, log_to_terminal
+
+    log_to_terminal()
+    with WorkBar() as bar:
+        result = workflow.compare(
+            runs[:-1],
+            runs[-1],
+            output=output,
+            split=split.value,
+            allow_leakage=allow_leakage,
+            threads=threads,
+            reading=bar,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.document, indent=2))
+    else:
+        print_table(result)
+    hint(f"Look at {result.output / 'comparison.html'}")
+
+
+def predict(
+    scans: Annotated[
+        list[Path], typer.Argument(metavar="SCAN...", help="Pictures, or folders of pictures.")
+    ],
+    model: Annotated[Path, typer.Option(metavar="RUN", help="A run folder.")],
+    output: Annotated[Path, typer.Option(help="Where the results go.")],
+    threshold: Threshold = None,
+    threads: Threads = None,
+    device: Annotated[DeviceName, typer.Option(help="cuda needs ONNX Runtime.")] = DeviceName.CPU,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find lesions in scans: masks, overlays, measures and one page to look at.
+
+    Neither PyTorch nor TensorFlow is needed. A file that cannot be read fails alone, and the
+    exit code is then 1. Repeat the command after an interruption: it goes on where it stopped.
+
+        breastseg predict scans/ --model runs/mine --output results
+    """
+    from breastseg.workflows import predict as workflow
+    from breastseg.workflows.progress import WorkBar, log_to_terminal
+
+    log_to_terminal()
+    with WorkBar() as bar:
+        result = workflow.predict(
+            scans,
+            model=model,
+            output=output,
+            threshold=threshold,
+            threads=threads,
+            overwrite=overwrite,
+            device="cuda" if device is DeviceName.CUDA else "cpu",
+            reading=bar,
+        )
+    if as_json:
+        typer.echo(result.index_path.read_text(encoding="utf-8"), nl=False)
+    else:
+        found = sum(len(case.lesions) for case in result.cases)
+        typer.echo(f"{len(result.cases)} images, {found} lesions, {result.num_failed} failed")
+    hint(f"Look at {result.report_path}")
+    if result.num_failed:
+        raise typer.Exit(1)
