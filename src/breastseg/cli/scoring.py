@@ -47,6 +47,7 @@ def evaluate(
         breastseg evaluate runs/mine Dataset_BUSI_with_GT
         breastseg evaluate runs/torch BUSI --against runs/tensorflow
     """
+    from breastseg.report.terminal import print_scorecard
     from breastseg.workflows import evaluate as workflow
     from breastseg.workflows.progress import WorkBar, log_to_terminal
 
@@ -66,7 +67,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(result.document, indent=2))
     else:
-        workflow.print_table(result)
+        print_scorecard(result.document)
     hint(f"Look at {result.output / 'scorecard.html'}")
 
 
@@ -91,8 +92,8 @@ def compare(
 
         breastseg compare runs/a runs/b runs/c DATA --output abc
     """
+    from breastseg.report.terminal import print_scorecard
     from breastseg.workflows import compare as workflow
-    from breastseg.workflows.evaluate import print_table
     from breastseg.workflows.progress import WorkBar, log_to_terminal
 
     log_to_terminal()
@@ -109,7 +110,7 @@ def compare(
     if as_json:
         typer.echo(json.dumps(result.document, indent=2))
     else:
-        print_table(result)
+        print_scorecard(result.document)
     hint(f"Look at {result.output / 'comparison.html'}")
 
 

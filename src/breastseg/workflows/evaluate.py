@@ -9,10 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rich.box
-from rich.console import Console
-from rich.table import Table
-
 from breastseg.core.errors import SplitError
 from breastseg.core.image import Case
 from breastseg.core.lesion import check_threshold
@@ -356,53 +352,3 @@ def _write(folder: Path, document: dict[str, Any], pictures: Sequence[Picture], 
     )
     figures = [curves] if history else []
     write_text(folder / "scorecard.html", scorecard_page(document, pictures, figures=figures))
-
-
-def print_table(result: Evaluation) -> None:
-    """Print the rows of the scorecard on stdout, the baselines among them."""
-    console = Console(highlight=False)
-    table = Table(title=result.document["details"]["Scored on"], box=rich.box.SIMPLE_HEAD)
-    table.add_column("")
-    for heading in ("Dice [95 % interval]", "median", "HD95", "sens.", "spec."):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in result.document["table"]:
-        summary = row["summary"]
-        table.add_row(
-            row["name"],
-            _figure(summary["dice"], 3, interval=True),
-            _figure(summary["dice_median"], 3),
-            ", ".join(_figure(each, 1) for each in summary["hd95"]) or "-",
-            *(_figure(summary[key], 2) for key in ("sensitivity", "specificity")),
-        )
-    console.print(table)
-    console.print(
-        "Dice and HD95: images with a lesion, each at its own resolution. sens.: share of these "
-        "in which a finding touches a lesion. spec.: share of lesion-free images without one."
-    )
-    for row in result.document["table"][1:]:
-        if row["role"] == "model" and row["model_minus_this"]:
-            console.print(_difference(row))
-    for warning in result.document["warnings"]:
-        console.print(f"[red]Leakage: {warning}")
-
-
-def _difference(row: dict[str, Any]) -> str:
-    difference = row["model_minus_this"]
-    span = difference["interval"]
-    between = f" [{span['low']:+.3f}, {span['high']:+.3f}]" if span else ""
-    return (
-        f"Dice of the first minus {row['name']}: {difference['mean']:+.3f}{between}, "
-        f"p = {difference['p_value']:.3g}, {difference['num_cases']} images in "
-        f"{difference['num_groups']} groups"
-    )
-
-
-def _figure(estimate: dict[str, Any], digits: int, *, interval: bool = False) -> str:
-    if estimate["value"] is None:
-        return "-"
-    text = f"{estimate['value']:.{digits}f}"
-    text += f" {estimate['unit']}" if estimate.get("unit") else ""
-    if interval and estimate["interval"]:
-        span = estimate["interval"]
-        text += f" [{span['low']:.{digits}f}, {span['high']:.{digits}f}]"
-    return text

@@ -27,7 +27,15 @@ from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
 from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
-from breastseg.training.checkpoint import Run, TrainingState, create_run, open_run, refuse_used
+from breastseg.report.terminal import sparkline
+from breastseg.training.checkpoint import (
+    EpochRecord,
+    Run,
+    TrainingState,
+    create_run,
+    open_run,
+    refuse_used,
+)
 from breastseg.training.fit import Listener, fit
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
@@ -91,7 +99,12 @@ def train(
         path,
         recipe=recipe,
         split=split,
-        environment=_environment(backend, data_set, content),
+        environment={
+            **_environment(backend, data_set, content),
+            "recipe_fingerprint": recipe.fingerprint(),
+            "seed": recipe.seed,
+            "threads": hardware.threads,
+        },
         content=content,
     )
     run.save_constant_mask(constant)
@@ -212,10 +225,23 @@ def summary(run: Run) -> dict[str, Any]:
         "split": f"by {run.split.method}; "
         + ", ".join(f"{part} {len(ids)}" for part, ids in run.split.parts.items()),
         "epochs": f"{state.epoch} of {run.recipe.optimisation.epochs}",
+        **_curves(state.history),
         "best_epoch": state.best_epoch,
         "best_validation_dice": None if best is None else round(best.validation_dice, 4),
         "operating_threshold": run.operating_threshold,
         "training_seconds": round(sum(record.seconds for record in state.history)),
+    }
+
+
+def _curves(history: Sequence[EpochRecord]) -> dict[str, str]:
+    """Return loss and validation Dice over the epochs as curves of one line."""
+    if len(history) < 2:
+        return {}
+    losses = [record.loss for record in history]
+    dice = [record.validation_dice for record in history]
+    return {
+        "loss": f"{losses[0]:.3f} {sparkline(losses)} {losses[-1]:.3f}",
+        "validation_dice": f"{dice[0]:.3f} {sparkline(dice)} {dice[-1]:.3f}",
     }
 
 
@@ -242,6 +268,7 @@ def _environment(backend: Backend, data_set: DataSet, content: dict[str, str]) -
         "device": backend.device,
         "precision": backend.precision,
         "cpus": os.cpu_count(),
+        "platform": platform.platform(),
         "versions": versions,
         "data": str(data_set.root.resolve()),
         "layout": data_set.layout,
