@@ -23,6 +23,7 @@ from breastseg.evaluation.baselines import ConstantMask
 from breastseg.evaluation.operating_point import OperatingPoint
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.networks.spec import check_weights
+from breastseg.training.lock import LOCK_NAME
 
 RUN_FORMAT = 1
 Array = Float32[np.ndarray, "..."]
@@ -280,6 +281,21 @@ def _check_moments(moments: Mapping[str, Array], weights: Mapping[str, Array], s
             )
 
 
+def require_new(path: Path) -> None:
+    """Refuse a folder for a new run that holds anything but the lock of this process.
+
+    Raises:
+        RunFolderError: the folder exists and is not empty, or is a file.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir() or any(each.name != LOCK_NAME for each in path.iterdir()):
+        raise RunFolderError(
+            f"{path}: expected a new or empty folder for the run, but it holds something. "
+            f"Go on with `breastseg train --resume {path}`, or choose another --output."
+        )
+
+
 def create_run(
     path: Path,
     *,
@@ -294,11 +310,7 @@ def create_run(
         RunFolderError: the folder exists and is not empty.
         OutputError: it cannot be written.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunFolderError(
-            f"{path}: expected a new or empty folder for the run, but it holds something. "
-            f"Go on with `breastseg train --resume {path}`, or choose another --output."
-        )
+    require_new(path)
     make_folder(path)
     environment = {"run_format": RUN_FORMAT, **environment}
     write_json(path / "split.json", split.to_document())

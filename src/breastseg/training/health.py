@@ -7,6 +7,7 @@ slowly: a healthy small network may find nothing in its first ten epochs.
 """
 
 import hashlib
+import itertools
 import math
 import statistics
 from collections import deque
@@ -90,17 +91,19 @@ class LossWatch:
     def __init__(self, start: float | None = None) -> None:
         self._start = start
         self._recent: deque[float] = deque(maxlen=BURST_STEPS)
+        self._told = False
 
     def __call__(self, loss: float) -> Finding | None:
-        """Return what is wrong behind one more step."""
+        """Return what is wrong behind one more step; a risen loss is told once."""
         if not math.isfinite(loss):
             cause = f"the loss must be finite, got {loss}"
             return Finding(cause=cause, suspect_rate=True, always=True)
         self._start = loss if self._start is None else self._start
         self._recent.append(loss)
         now = statistics.median(self._recent)
-        if len(self._recent) < BURST_STEPS or now <= BURST * self._start:
+        if self._told or len(self._recent) < BURST_STEPS or now <= BURST * self._start:
             return None
+        self._told = True
         cause = f"the loss began at {self._start:.3g} and has risen to {now:.3g}"
         return Finding(cause=cause, suspect_rate=True)
 
@@ -169,20 +172,21 @@ def _spread(record: EpochRecord) -> float:
 
 
 def nothing_found(course: Course) -> Finding | None:
-    """No validation pixel has reached 0.5 in the first half of the run, and at least 5 epochs.
+    """No validation pixel has reached 0.5 for half of the run's epochs, and at least 5.
 
-    It stops a run of 20 epochs without a finding whose loss has not fallen by 1 % in the last
-    third of them; before, it warns. Nine of ten pixels are background, and a network that says
-    so everywhere is right nine times in ten.
+    It stops after 20 such epochs if the loss has not fallen by 1 % in the last third of them;
+    else it warns. Nine of ten pixels are background, and a network that says so everywhere is
+    right nine times in ten.
     """
-    epochs = len(course.history)
     half = max(SAME_EPOCHS, course.recipe.optimisation.epochs // 2)
-    if epochs < half or not course.lesions_in_validation or _found_any(course.history):
+    silent = list(itertools.takewhile(_is_silent, reversed(course.history)))[::-1]
+    epochs = len(silent)
+    if epochs < half or not course.lesions_in_validation:
         return None
-    stops = epochs >= BACKGROUND_EPOCHS and _rests([record.loss for record in course.history])
+    stops = epochs >= BACKGROUND_EPOCHS and _rests([record.loss for record in silent])
     return Finding(
         cause=f"the network predicts background everywhere: no pixel of any validation image "
-        f"has reached a probability of 0.5 in {epochs} epochs"
+        f"has reached a probability of 0.5 for {epochs} epochs"
         + (", and the loss does not fall any more" if stops else ""),
         fix="Use a loss that does not reward an empty mask (--set loss=bce-dice), another "
         "learning rate, or more epochs; pixel accuracy is high all the same and says nothing.",
@@ -190,8 +194,8 @@ def nothing_found(course: Course) -> Finding | None:
     )
 
 
-def _found_any(history: Sequence[EpochRecord]) -> bool:
-    return any(record.highest_logit is None or record.highest_logit > 0 for record in history)
+def _is_silent(record: EpochRecord) -> bool:
+    return record.highest_logit is not None and record.highest_logit <= 0
 
 
 def _rests(losses: Sequence[float]) -> bool:

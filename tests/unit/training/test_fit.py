@@ -165,7 +165,7 @@ def test_it_stops_early_and_a_resumed_run_knows(fake_backend, new_run, train, re
 
     caplog.set_level("INFO")
     impatient = with_options(recipe, epochs=9, early_stopping=2)
-    run = new_run(recipe=impatient)
+    run = new_run(recipe=impatient.model_copy(update={"health": "warn"}))
     state = train(fake_backend(on_step=blind_from_the_second_epoch), run)
     assert state.epoch == 3
     assert "stopped early: no higher validation Dice since epoch 1" in caplog.text
