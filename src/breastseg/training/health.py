@@ -172,25 +172,25 @@ def _spread(record: EpochRecord) -> float:
 
 
 def nothing_found(course: Course) -> Finding | None:
-    """No validation pixel has reached 0.5 for half of the run's epochs, and at least 5.
+    """For half of the run's epochs no validation pixel reached 0.5, and the loss rests.
 
-    It stops after 20 such epochs if the loss has not fallen by 1 % in the last third of them;
-    else it warns. Nine of ten pixels are background, and a network that says so everywhere is
-    right nine times in ten.
+    At least 5 such epochs warn, 20 stop. Nine of ten pixels are background, and a network that
+    says so everywhere is right nine times in ten. One whose loss still falls may yet learn: the
+    smoke recipe on 14 phantoms found nothing for 25 of its 40 epochs and then reached Dice 0.8.
     """
     half = max(SAME_EPOCHS, course.recipe.optimisation.epochs // 2)
     silent = list(itertools.takewhile(_is_silent, reversed(course.history)))[::-1]
-    epochs = len(silent)
-    if epochs < half or not course.lesions_in_validation:
+    if len(silent) < half or not course.lesions_in_validation:
         return None
-    stops = epochs >= BACKGROUND_EPOCHS and _rests([record.loss for record in silent])
+    if not _rests([record.loss for record in silent]):
+        return None
     return Finding(
         cause=f"the network predicts background everywhere: no pixel of any validation image "
-        f"has reached a probability of 0.5 for {epochs} epochs"
-        + (", and the loss does not fall any more" if stops else ""),
+        f"has reached a probability of 0.5 for {len(silent)} epochs, and the loss does not fall "
+        "any more",
         fix="Use a loss that does not reward an empty mask (--set loss=bce-dice), another "
         "learning rate, or more epochs; pixel accuracy is high all the same and says nothing.",
-        stops=stops,
+        stops=len(silent) >= BACKGROUND_EPOCHS,
     )
 
 
@@ -199,8 +199,8 @@ def _is_silent(record: EpochRecord) -> bool:
 
 
 def _rests(losses: Sequence[float]) -> bool:
-    """Whether the last third of the epochs brought no loss that is 1 % lower."""
-    recent = max(1, len(losses) // 3)
+    """Whether the last third of the epochs, at least 3, brought no loss that is 1 % lower."""
+    recent = max(3, len(losses) // 3)
     return min(losses[-recent:]) > (1 - LEAST_FALL) * min(losses[:-recent])
 
 

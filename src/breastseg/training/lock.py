@@ -40,7 +40,7 @@ def only_trainer(path: Path) -> Iterator[None]:
     with file:
         if not _lock(file):
             raise RunFolderError(
-                f"{path}: expected a run that nobody trains, but {_holder(file)} does. Wait for it, "
+                f"{path}: expected a run that nobody trains, but {_holder(file)} does. Wait, "
                 "stop it, or choose another --output."
             )
         file.seek(0)
