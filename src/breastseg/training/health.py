@@ -31,6 +31,7 @@ LEAST_MOVE = 1e-3
 LEAST_FALL = 0.01
 BACKGROUND_EPOCHS = 20
 BURST = 3.0
+EXPLOSION = 100.0
 BURST_STEPS = 5
 GAP = 0.3
 """Training Dice above validation Dice by more: the two are far apart."""
@@ -81,8 +82,9 @@ class LossWatch:
     """Judges each step's loss: not finite, or far above where the training began.
 
     The median of the last 5 steps must stay within three times the first loss, so that one
-    hard batch is no burst. A loss that is bounded (Dice) cannot burst; a network destroyed
-    under it shows as a constant prediction.
+    hard batch is no burst, and each step within a hundred times, which no batch alone is worth.
+    The first loss counts as 1 at least: weighted sums may begin near 0. A loss that is bounded
+    (Dice) cannot burst; a network destroyed under it shows as a constant prediction.
 
     Args:
         start: what the loss began with, for a run that is resumed.
@@ -100,12 +102,28 @@ class LossWatch:
             return Finding(cause=cause, suspect_rate=True, always=True)
         self._start = loss if self._start is None else self._start
         self._recent.append(loss)
-        now = statistics.median(self._recent)
-        if self._told or len(self._recent) < BURST_STEPS or now <= BURST * self._start:
+        if self._told or not self._has_burst(loss):
             return None
         self._told = True
-        cause = f"the loss began at {self._start:.3g} and has risen to {now:.3g}"
+        worst = max(self._recent)
+        cause = f"the loss began at {self._start:.3g} and has risen to {worst:.3g}"
         return Finding(cause=cause, suspect_rate=True)
+
+    def _has_burst(self, loss: float) -> bool:
+        assert self._start is not None
+        if rises(self._start, loss, EXPLOSION):
+            return True
+        whole = len(self._recent) == BURST_STEPS
+        return whole and rises(self._start, statistics.median(self._recent), BURST)
+
+
+def rises(start: float, now: float, times: float) -> bool:
+    """Whether a loss has risen to that many times its start, which counts as 1 at least.
+
+    >>> rises(1.5, 4.6, 3), rises(0.1, 2.0, 3), rises(-2.0, 1.9, 3)
+    (True, False, False)
+    """
+    return now - start > (times - 1) * max(1.0, abs(start))
 
 
 def logits_not_finite() -> Finding:
@@ -201,7 +219,8 @@ def _is_silent(record: EpochRecord) -> bool:
 def _rests(losses: Sequence[float]) -> bool:
     """Whether the last third of the epochs, at least 3, brought no loss that is 1 % lower."""
     recent = max(3, len(losses) // 3)
-    return min(losses[-recent:]) > (1 - LEAST_FALL) * min(losses[:-recent])
+    before = min(losses[:-recent])
+    return before - min(losses[-recent:]) < LEAST_FALL * abs(before)
 
 
 def sigmoid_applied_twice(course: Course) -> Finding | None:

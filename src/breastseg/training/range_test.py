@@ -8,6 +8,7 @@ from jaxtyping import Float32
 
 from breastseg.backends.protocol import Backend
 from breastseg.pipeline.batches import Batch
+from breastseg.training.health import BURST, rises
 
 Array = Float32[np.ndarray, "..."]
 
@@ -15,7 +16,6 @@ LOWEST, HIGHEST = 1e-6, 1.0
 NUM_STEPS = 37
 _SMOOTHING = 0.7
 _LEAST_FALL = 0.02
-_BURST = 3.0
 
 
 def propose_learning_rate(
@@ -39,7 +39,7 @@ def propose_learning_rate(
     _begin_anew(backend, weights)
     for step, (rate, batch) in enumerate(zip(rates, batches, strict=False), start=1):
         loss = backend.train_step(batch, step=step, learning_rate=rate)
-        if not math.isfinite(loss) or (losses and loss > _BURST * losses[0]):
+        if not math.isfinite(loss) or (losses and rises(losses[0], loss, BURST)):
             break
         losses.append(loss)
     _begin_anew(backend, weights)
@@ -66,6 +66,6 @@ def _read_off(rates: Sequence[float], losses: Sequence[float]) -> float | None:
     for loss in losses[1:]:
         smooth.append(_SMOOTHING * smooth[-1] + (1 - _SMOOTHING) * loss)
     lowest = int(np.argmin(smooth))
-    if smooth[lowest] > (1 - _LEAST_FALL) * smooth[0]:
+    if smooth[0] - smooth[lowest] < _LEAST_FALL * abs(smooth[0]):
         return None
     return float(f"{rates[lowest] / 10:.0e}")

@@ -73,9 +73,21 @@ def test_single_hard_batches_and_moderate_rises_are_no_burst(losses):
 
 
 def test_a_resumed_run_is_measured_by_where_it_began():
-    late = [0.05, 0.3, 0.3, 0.3, 0.3, 0.3]
+    late = [0.05, 3.0, 3.0, 3.0, 3.0, 3.0]
     assert told(late)
     assert told(late, start=1.2) == []
+
+
+def test_one_step_of_a_hundred_times_the_start_is_enough():
+    """A rate of 0.3 did this in the second step and came back below the first loss."""
+    (finding,) = told([1.5, 2e6, 300.0, 1.8, 1.4])
+    assert finding.cause == "the loss began at 1.5 and has risen to 2e+06"
+
+
+def test_a_loss_that_begins_below_or_near_0_is_measured_as_from_1():
+    assert told([0.01] + [1.9] * 9) == []
+    assert told([-2.0] + [1.0] * 9) == []
+    assert told([-2.0] + [2.5] * 9)
 
 
 # --- the course of the epochs -----------------------------------------------------------------
