@@ -73,7 +73,7 @@ EXIT_CODES = """
 | 0 | done |
 | 1 | some cases failed, the results of the others are there |
 | 2 | wrong use or wrong input; the message says what and how to mend it |
-| 3 | training was stopped by a health check, such as a loss that is not a number |
+| 3 | training was stopped by a health check, such as a loss that is not a number or a collapse |
 | 70 | an error of breastseg itself: please report it |
 | 130 | interrupted by Ctrl-C or SIGTERM; what is written is whole |
 """

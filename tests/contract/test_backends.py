@@ -61,18 +61,79 @@ def test_another_seed_gives_other_weights(framework, examples):
     assert any(not np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_resuming_gives_the_weights_of_the_uninterrupted_run_bit_for_bit(framework, examples):
-    whole = weights_after(framework, examples, steps=4)
-    begun = make(framework)
+OPTIMISATIONS = {
+    "adamw": {},
+    "sgd": {"optimiser": "sgd"},
+    "accumulated": {"accumulation": 2},
+}
+optimisations = pytest.mark.parametrize(
+    "optimisation",
+    [Optimisation(precision="float32", **each) for each in OPTIMISATIONS.values()],
+    ids=OPTIMISATIONS.keys(),
+)
+
+
+@optimisations
+def test_resuming_gives_the_weights_of_the_uninterrupted_run_bit_for_bit(
+    framework, examples, optimisation
+):
+    whole = weights_after(framework, examples, steps=4, optimisation=optimisation)
+    begun = make(framework, optimisation=optimisation)
     for step in (1, 2):
         begun.train_step(examples, step=step, learning_rate=1e-2)
-    resumed = make(framework)
+    resumed = make(framework, optimisation=optimisation)
     resumed.load_weights(begun.weights())
     resumed.load_optimiser_state(begun.optimiser_state())
     for step in (3, 4):
         resumed.train_step(examples, step=step, learning_rate=1e-2)
     final = resumed.weights()
     assert all(np.array_equal(final[name], whole[name]) for name in whole)
+
+
+def plain_sgd(**changes):
+    """Steps that are the gradient times the rate."""
+    constants = {"optimiser": "sgd", "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+    return Optimisation(precision="float32", **constants | changes)
+
+
+def change(framework, examples, **options):
+    """What one step of rate 1 takes from each weight: the gradient, as it was used."""
+    backend = make(framework, **options)
+    before = backend.weights()
+    loss = backend.train_step(examples, step=1, learning_rate=1.0)
+    return {name: before[name] - array for name, array in backend.weights().items()}, loss
+
+
+def test_gradients_are_clipped_by_the_norm_of_all_together(framework, examples):
+    free, _ = change(framework, examples, optimisation=plain_sgd())
+    norm = np.sqrt(sum(np.square(array).sum() for array in free.values()))
+    assert norm > 0.1
+    clipped, _ = change(framework, examples, optimisation=plain_sgd(clip_norm=0.05))
+    for name, array in free.items():
+        np.testing.assert_allclose(clipped[name], array * 0.05 / norm, atol=1e-6, err_msg=name)
+    loose, _ = change(framework, examples, optimisation=plain_sgd(clip_norm=float(2 * norm)))
+    for name, array in free.items():
+        np.testing.assert_allclose(loose[name], array, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_the_parts_of_a_batch_make_the_step_of_the_whole(framework, examples, parts):
+    """The loss is a mean over images; parts of two and of one image count by their size."""
+    network = SPEC.model_copy(update={"dropout": ()})
+    whole, loss = change(framework, examples, network=network, optimisation=plain_sgd())
+    accumulated = plain_sgd(accumulation=parts)
+    found, same = change(framework, examples, network=network, optimisation=accumulated)
+    assert same == pytest.approx(loss, rel=1e-5)
+    for name, array in whole.items():
+        np.testing.assert_allclose(found[name], array, atol=1e-5, err_msg=name)
+
+
+def test_each_part_of_a_batch_has_dropout_of_its_own(framework, examples):
+    pair = Batch(examples.images[[0, 0]], examples.targets[[0, 0]])
+    alone = Batch(examples.images[:1], examples.targets[:1])
+    _, twice = change(framework, pair, optimisation=plain_sgd(accumulation=2))
+    _, once = change(framework, alone, optimisation=plain_sgd())
+    assert twice != pytest.approx(once, rel=1e-6)
 
 
 def test_dropout_is_in_training_alone(framework, examples):

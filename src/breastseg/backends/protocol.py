@@ -34,8 +34,9 @@ class Backend(Protocol):
     def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
         """Take one optimiser step; return the loss before it.
 
-        Dropout depends on the seed and `step` alone. `step` counts from 1 over the whole
-        run and is the optimiser's bias correction.
+        The batch is worked through in the recipe's `accumulation` parts. Dropout depends on
+        the seed and `step` alone. `step` counts from 1 over the whole run and is the
+        optimiser's bias correction.
         """
 
     def predict_logits(self, images: Images) -> Logits:
@@ -52,7 +53,10 @@ class Backend(Protocol):
         """
 
     def optimiser_state(self) -> Mapping[str, Array]:
-        """Return Adam's moments as `first.NAME` and `second.NAME`, shaped as the weights."""
+        """Return the optimiser's moments as `MOMENT.WEIGHT`, shaped as the weights.
+
+        The moments are `first` and `second` of Adam, `momentum` of SGD.
+        """
 
     def load_optimiser_state(self, state: Mapping[str, Array]) -> None:
         """Replace the optimiser's moments; the step comes with the next train_step."""

@@ -160,39 +160,89 @@ class Schedule(_Part):
 
     plateau: multiply by `factor` when the validation Dice has not risen by more than
         `threshold` for `patience` epochs. cosine: warm-up, then half a cosine to `minimum`.
+    polynomial: warm-up, then down to `minimum` with the `power` of what is left of the run.
+    one-cycle: up from a `divisor`-th of the learning rate during the share `rise` of the run,
+        then down to `minimum`; it warms up by itself.
     """
 
-    name: Literal["constant", "plateau", "cosine"] = "plateau"
+    name: Literal["constant", "plateau", "cosine", "polynomial", "one-cycle"] = "plateau"
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     patience: Count = 5
     threshold: NonNegative = 1e-4
     minimum: NonNegative = 1e-6
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    power: Positive = 0.9
+    rise: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    divisor: Annotated[float, Field(ge=1)] = 25.0
+
+    @model_validator(mode="after")
+    def _one_cycle_is_whole(self) -> Self:
+        if self.name == "one-cycle" and self.warmup_epochs:
+            raise ValueError("one-cycle warms up by itself: set warmup_epochs to 0")
+        if self.name == "one-cycle" and not self.minimum:
+            raise ValueError("one-cycle ends at minimum, where nothing is learnt at 0: raise it")
+        return self
 
 
 class Optimisation(_Part):
-    """The optimiser with all of its constants: the frameworks' defaults differ."""
+    """The optimiser with all of its constants: the frameworks' defaults differ.
 
-    optimiser: Literal["adam", "adamw"] = "adamw"
+    beta1, beta2, epsilon: of adam and adamw. momentum, nesterov: of sgd.
+    weight_decay: of kernels; adamw shrinks them by it, sgd adds it to the gradient.
+    clip_norm: largest norm of all gradients together; longer ones are scaled down to it.
+    accumulation: each batch is worked through in that many parts, whose gradients are
+        averaged: the memory of a part, the step of the whole.
+    ema_decay: the moving average of the weights keeps this share at each step; the average is
+        validated and becomes the best weights. 0 for none.
+    early_stopping: end after that many epochs without a higher validation Dice, counted from
+        the first epoch that found anything.
+    sampling: each image once per epoch, or as many lesion-free images as ones with a lesion.
+    """
+
+    optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
     learning_rate: Positive = 1e-3
     beta1: Fraction = 0.9
     beta2: Fraction = 0.999
     epsilon: Positive = 1e-8
     weight_decay: NonNegative = 0.01
+    momentum: Fraction = 0.9
+    nesterov: bool = True
+    clip_norm: Positive | None = None
     batch_size: Count = 16
+    accumulation: Count = 1
     epochs: Count = 50
+    early_stopping: Count | None = None
+    ema_decay: Fraction = 0.0
+    sampling: Literal["each", "balanced"] = "each"
     schedule: Schedule = Schedule()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @model_validator(mode="after")
-    def _adam_has_no_decay(self) -> Self:
+    def _constants_agree(self) -> Self:
         if self.optimiser == "adam" and self.weight_decay:
             raise ValueError("adam takes no weight_decay here: set it to 0, or use adamw")
+        if self.optimiser == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0: raise it, or set nesterov=false")
+        if self.accumulation > self.batch_size:
+            raise ValueError(
+                f"accumulation divides the batch: it must be at most batch_size ({self.batch_size})"
+            )
         return self
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """What the optimiser remembers of each weight, by name."""
+        if self.optimiser == "sgd":
+            return ("momentum",) if self.momentum else ()
+        return ("first", "second")
 
 
 class Recipe(_Part):
-    """Saved as recipe.json beside the weights that it made."""
+    """Saved as recipe.json beside the weights that it made.
+
+    health: whether a training that cannot succeed is stopped, or a warning is all; a loss that
+        is not finite stops it always.
+    """
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")] = "custom"
@@ -205,6 +255,7 @@ class Recipe(_Part):
         LossTerm(name="bce-dice"),
     )
     optimisation: Optimisation = Optimisation()
+    health: Literal["stop", "warn"] = "stop"
 
     def fingerprint(self) -> str:
         """Return 12 hex digits that differ whenever the training would differ."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -14,6 +15,7 @@ from breastseg.pipeline.preprocess import prepare_image
 
 Images = Float32[np.ndarray, "batch channel rows columns"]
 Targets = Float32[np.ndarray, "batch 1 rows columns"]
+Sampling = Literal["each", "balanced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,18 @@ class Batch:
 
     images: Images
     targets: Targets
+
+    def parts(self, count: int) -> Iterator[tuple["Batch", float]]:
+        """Divide it into that many parts, or into single images; tell each part's share.
+
+        >>> batch = Batch(np.zeros((3, 1, 4, 4), np.float32), np.zeros((3, 1, 4, 4), np.float32))
+        >>> [(len(part.images), round(share, 2)) for part, share in batch.parts(2)]
+        [(2, 0.67), (1, 0.33)]
+        """
+        size = len(self.images)
+        for rows in np.array_split(np.arange(size), min(count, size)):
+            where = slice(int(rows[0]), int(rows[-1]) + 1)
+            yield Batch(self.images[where], self.targets[where]), len(rows) / size
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +61,47 @@ def epoch_batches(
     *,
     seed: int,
     epoch: int,
+    sampling: Sampling = "each",
 ) -> Iterator[Batch]:
     """Yield the shuffled, augmented batches of one epoch, each made while the last is in use.
 
     Order and changes depend on seed and epoch alone. All batches have the same size: the
     last cases of the shuffled order wait for another epoch, unless all fit in one batch.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(len(cases))
+    order = epoch_order(cases, sampling, seed=seed, epoch=epoch)
     batch_size = min(batch_size, len(cases))
     starts = range(0, len(cases) - batch_size + 1, batch_size)
 
     def make(start: int) -> Batch:
         pairs = [
-            _augmented(cases[index], augmentation, np.random.default_rng([seed, epoch, 1 + index]))
-            for index in order[start : start + batch_size].tolist()
+            _augmented(cases[index], augmentation, np.random.default_rng([seed, epoch, *key]))
+            for index, key in order[start : start + batch_size]
         ]
         images, targets = (np.stack(arrays)[:, None] for arrays in zip(*pairs, strict=True))
         return Batch(images, targets)
 
     yield from _ahead(make, starts)
+
+
+def epoch_order(
+    cases: Sequence[PreparedCase], sampling: Sampling, *, seed: int, epoch: int
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Return as many draws as there are cases: the index, and the key of its random stream.
+
+    each: every case once. balanced: lesion and lesion-free cases in turn; cases of the rarer
+    kind come again, with another key, and of the other kind some wait for another epoch. Where
+    one kind is missing, balanced is the same as each.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(cases)).tolist()
+    kinds = [[index for index in order if cases[index].target.any() == kind] for kind in (1, 0)]
+    if sampling == "each" or not all(kinds):
+        return [(index, (1 + index,)) for index in order]
+    draws: list[tuple[int, tuple[int, ...]]] = []
+    for place in range(len(cases)):
+        kind = kinds[place % 2]
+        again, number = divmod(place // 2, len(kind))
+        draws.append((kind[number], (1 + kind[number], again) if again else (1 + kind[number],)))
+    return draws
 
 
 def _augmented(

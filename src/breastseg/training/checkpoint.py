@@ -23,6 +23,7 @@ from breastseg.evaluation.baselines import ConstantMask
 from breastseg.evaluation.operating_point import OperatingPoint
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.networks.spec import check_weights
+from breastseg.training.lock import LOCK_NAME
 
 RUN_FORMAT = 1
 Array = Float32[np.ndarray, "..."]
@@ -35,6 +36,10 @@ class EpochRecord:
     loss: mean training loss. validation_dice: mean over the lesion images of the validation
     part at the network's resolution. validation_specificity: share of its lesion-free images
     without a finding; None where it has none. seconds: of training and validating.
+    lowest_logit, highest_logit: over all pixels of the validation part. weight_change: largest
+    change of any trained weight. training_dice: as validation_dice, of some training images;
+    None in most epochs. What the health checks need is all here, so that they judge a resumed
+    run as an uninterrupted one; the first version did not note it.
     """
 
     epoch: int
@@ -43,6 +48,10 @@ class EpochRecord:
     validation_specificity: float | None
     learning_rate: float
     seconds: float
+    lowest_logit: float | None = None
+    highest_logit: float | None = None
+    weight_change: float | None = None
+    training_dice: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +65,11 @@ class TrainingState:
     def epoch(self) -> int:
         """Epochs that are done."""
         return len(self.history)
+
+    @property
+    def dice(self) -> list[float]:
+        """Validation Dice of each epoch: what schedules and early stopping go by."""
+        return [record.validation_dice for record in self.history]
 
     @property
     def best_epoch(self) -> int | None:
@@ -166,14 +180,22 @@ class Run:
             self.weights()
         (self.path / "checksums.json").unlink(missing_ok=True)
 
-    def save_last(self, backend: Backend, state: TrainingState) -> None:
-        """Save everything that resuming needs, as one: it is all of this epoch or of the last."""
+    def save_last(
+        self, backend: Backend, state: TrainingState, average: Mapping[str, Array] | None = None
+    ) -> None:
+        """Save everything that resuming needs, as one: it is all of this epoch or of the last.
+
+        Args:
+            average: the moving average of the weights, where the recipe has one.
+        """
         new, last, old = (self.path / name for name in ("last.new", "last", "last.old"))
         shutil.rmtree(new, ignore_errors=True)
         make_folder(new)
+        arrays = {"weights": backend.weights(), "optimiser": backend.optimiser_state()}
+        if average is not None:
+            arrays["average"] = average
         sums = {
-            "weights": save_weights(new / "weights.safetensors", backend.weights()),
-            "optimiser": save_weights(new / "optimiser.safetensors", backend.optimiser_state()),
+            name: save_weights(new / f"{name}.safetensors", each) for name, each in arrays.items()
         }
         history = [asdict(record) for record in state.history]
         document = {"run_format": RUN_FORMAT, "step": state.step, "epoch": state.epoch}
@@ -205,6 +227,21 @@ class Run:
         backend.load_optimiser_state(moments)
         return state
 
+    def load_average(self) -> dict[str, Array] | None:
+        """Return the moving average of the weights where the training stood; None if none.
+
+        Raises:
+            WeightsError: it is damaged or does not fit recipe.json.
+            RunFolderError: state.json is damaged or of another version.
+        """
+        folder = self._last_folder()
+        if folder is None or not self.recipe.optimisation.ema_decay:
+            return None
+        path = folder / "average.safetensors"
+        average = read_weights(path, sha256=_read_state(folder / "state.json")[1].get("average"))
+        check_weights(self.recipe.network, average, source=str(path))
+        return average
+
     def state(self) -> TrainingState:
         """Return how far the training got.
 
@@ -228,7 +265,9 @@ def _read_state(path: Path) -> tuple[TrainingState, dict[str, str]]:
     _require_format(document, path)
     with _expecting_fields(path):
         history = tuple(EpochRecord(**record) for record in document["history"])
-        sums = {name: document["sha256"][name] for name in ("weights", "optimiser")}
+        sums = {"weights": "", "optimiser": "", **document["sha256"]}
+        if not all(isinstance(value, str) and value for value in sums.values()):
+            raise ValueError(f"sha256 must have weights and optimiser, got {document['sha256']!r}")
         return TrainingState(step=document["step"], history=history), sums
 
 
@@ -242,13 +281,15 @@ def _check_moments(moments: Mapping[str, Array], weights: Mapping[str, Array], s
             )
 
 
-def refuse_used(path: Path) -> None:
-    """Refuse to begin a run in a folder that holds something.
+def require_new(path: Path) -> None:
+    """Refuse a folder for a new run that holds anything but the lock of this process.
 
     Raises:
-        RunFolderError: the folder exists and is not empty.
+        RunFolderError: the folder exists and is not empty, or is a file.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not path.exists():
+        return
+    if not path.is_dir() or any(each.name != LOCK_NAME for each in path.iterdir()):
         raise RunFolderError(
             f"{path}: expected a new or empty folder for the run, but it holds something. "
             f"Go on with `breastseg train --resume {path}`, or choose another --output."
@@ -269,7 +310,7 @@ def create_run(
         RunFolderError: the folder exists and is not empty.
         OutputError: it cannot be written.
     """
-    refuse_used(path)
+    require_new(path)
     make_folder(path)
     environment = {"run_format": RUN_FORMAT, **environment}
     write_json(path / "split.json", split.to_document())

@@ -1,21 +1,32 @@
 """The one training loop, for both frameworks."""
 
+import itertools
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from jaxtyping import Float32
 
 from breastseg.backends.protocol import Backend
 from breastseg.core.errors import HealthError
-from breastseg.core.recipe import Recipe
-from breastseg.networks.schedules import learning_rate
-from breastseg.pipeline.batches import PreparedCase, epoch_batches
+from breastseg.networks.schedules import is_over, learning_rate
+from breastseg.networks.spec import initial_weights, weight_table
+from breastseg.pipeline.batches import Batch, PreparedCase, epoch_batches
+from breastseg.training import health
+from breastseg.training.averaging import WeightAverage
 from breastseg.training.checkpoint import EpochRecord, Run, TrainingState
+from breastseg.training.range_test import NUM_STEPS, propose_learning_rate
 
 log = logging.getLogger(__name__)
+
+Array = Float32[np.ndarray, "..."]
+
+TRAINING_DICE_EVERY = 5
+"""Epochs between two looks at training images: they cost time and show only overfitting."""
 
 
 class Listener(Protocol):
@@ -44,96 +55,215 @@ def fit(
         The final state.
 
     Raises:
-        HealthError: the loss or the logits are NaN or infinite; the last good checkpoint is kept.
+        HealthError: the training cannot succeed, see training.health; the last good checkpoint
+            is kept.
     """
-    recipe = run.recipe
     state = run.load_last(backend)
-    best = max((record.validation_dice for record in state.history), default=-math.inf)
-    while state.epoch < recipe.optimisation.epochs:
-        started = time.monotonic()
-        rate = learning_rate(
-            recipe.optimisation, [record.validation_dice for record in state.history]
-        )
-        step, loss = _train_epoch(backend, training, recipe, state, rate, listener)
-        try:
-            dice, specificity = validate(backend, validation, recipe.optimisation.batch_size)
-        except FloatingPointError as error:
-            raise _burst(f"epoch {state.epoch + 1}: {error}", rate) from None
-        record = EpochRecord(
-            epoch=state.epoch + 1,
-            loss=loss,
-            validation_dice=dice,
-            validation_specificity=specificity,
-            learning_rate=rate,
-            seconds=round(time.monotonic() - started, 2),
-        )
-        state = TrainingState(step=step, history=(*state.history, record))
-        is_best = dice > best
-        if is_best:
-            best = dice
-            run.save_best(backend.weights())
-        run.save_last(backend, state)
-        log.info(
-            "epoch %d/%d: loss %.4f, validation Dice %.4f%s, %.0f s",
-            *(record.epoch, recipe.optimisation.epochs, loss, dice),
-            *(" (best)" if is_best and dice else "", record.seconds),
-        )
-        listener.epoch_done(record, is_best=is_best)
+    if is_over(run.recipe.optimisation, state.dice):
+        return state
+    loop = _Loop(backend, training, validation, run, listener, state)
+    loop.inspect_cases()
+    while not is_over(run.recipe.optimisation, state.dice):
+        state = loop.epoch(state)
+    if state.epoch < run.recipe.optimisation.epochs:
+        log.info("stopped early: no higher validation Dice since epoch %d", state.best_epoch)
     return state
 
 
-def _train_epoch(
-    backend: Backend,
-    training: Sequence[PreparedCase],
-    recipe: Recipe,
-    state: TrainingState,
-    rate: float,
-    listener: Listener,
-) -> tuple[int, float]:
-    """Return the number of steps so far and the mean loss of the epoch."""
-    batch_size = min(recipe.optimisation.batch_size, len(training))
-    num_steps = len(training) // batch_size
-    batches = epoch_batches(
-        training, recipe.augmentation, batch_size, seed=recipe.seed, epoch=state.epoch
-    )
-    losses = []
-    for number, batch in enumerate(batches, start=1):
-        loss = backend.train_step(batch, step=state.step + number, learning_rate=rate)
-        if not math.isfinite(loss):
-            where = f"epoch {state.epoch + 1}, step {number}"
-            raise _burst(f"{where}: the loss must be finite, got {loss}", rate)
-        losses.append(loss)
-        listener.step_done(epoch=state.epoch + 1, step=number, num_steps=num_steps, loss=loss)
-    return state.step + len(losses), float(np.mean(losses))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trained:
+    """What the steps of an epoch led to. loss: their mean. change: largest of any weight."""
+
+    step: int
+    loss: float
+    weights: Mapping[str, Array]
+    change: float
 
 
-def _burst(what: str, rate: float) -> HealthError:
-    return HealthError(
-        f"{what}. The learning rate {rate:g} is probably too high: try a tenth of it "
-        f"(--set optimisation.learning_rate={rate / 10:g}). The checkpoint of the last whole "
-        "epoch, if there was one, is kept."
-    )
+class _Loop:
+    """What the epochs of one training share."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        training: Sequence[PreparedCase],
+        validation: Sequence[PreparedCase],
+        run: Run,
+        listener: Listener,
+        state: TrainingState,
+    ) -> None:
+        self._backend, self._training, self._validation = backend, training, validation
+        self._run, self._recipe, self._listener = run, run.recipe, listener
+        self._watch = health.LossWatch(state.history[0].loss if state.history else None)
+        self._average: WeightAverage | None = None
+        if decay := run.recipe.optimisation.ema_decay:
+            self._average = WeightAverage(decay, run.load_average() or backend.weights())
+
+    def inspect_cases(self) -> None:
+        """Tell what is wrong with the images before the first step."""
+        for finding in health.inspect_cases(self._recipe, self._training, self._validation):
+            self._tell(finding, "before the first step", self._recipe.optimisation.learning_rate)
+
+    def epoch(self, state: TrainingState) -> TrainingState:
+        """Train, validate, save and judge one more epoch."""
+        started = time.monotonic()
+        rate = learning_rate(self._recipe.optimisation, state.dice)
+        trained = self._train(state, rate)
+        found, training_dice = self._look(state.epoch + 1, trained, rate)
+        record = EpochRecord(
+            epoch=state.epoch + 1,
+            loss=trained.loss,
+            validation_dice=found.dice,
+            validation_specificity=found.specificity,
+            learning_rate=rate,
+            seconds=round(time.monotonic() - started, 2),
+            lowest_logit=found.lowest_logit,
+            highest_logit=found.highest_logit,
+            weight_change=trained.change,
+            training_dice=training_dice,
+        )
+        is_best = found.dice > max(state.dice, default=-math.inf)
+        state = TrainingState(step=trained.step, history=(*state.history, record))
+        self._save(state, trained.weights, is_best=is_best)
+        self._judge(state)
+        return state
+
+    def _train(self, state: TrainingState, rate: float) -> _Trained:
+        """Take the steps of an epoch."""
+        before, losses = self._backend.weights(), []
+        batch_size = min(self._recipe.optimisation.batch_size, len(self._training))
+        num_steps = len(self._training) // batch_size
+        epoch = state.epoch + 1
+        for number, batch in enumerate(self._batches(state.epoch), start=1):
+            step = state.step + number
+            loss = self._backend.train_step(batch, step=step, learning_rate=rate)
+            if (finding := self._watch(loss)) is not None:
+                self._tell(finding, f"epoch {epoch}, step {number}", rate)
+            if self._average is not None:
+                self._average.update(self._backend.weights(), step=step)
+            losses.append(loss)
+            self._listener.step_done(epoch=epoch, step=number, num_steps=num_steps, loss=loss)
+        weights = self._backend.weights()
+        names = [weight.name for weight in weight_table(self._recipe.network) if weight.trained]
+        changes = [np.abs(weights[name] - before[name]).max() for name in names]
+        return _Trained(
+            step=state.step + len(losses),
+            loss=float(np.mean(losses)),
+            weights=weights,
+            change=float(np.max(changes)),
+        )
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        return epoch_batches(
+            self._training,
+            self._recipe.augmentation,
+            self._recipe.optimisation.batch_size,
+            seed=self._recipe.seed,
+            epoch=epoch,
+            sampling=self._recipe.optimisation.sampling,
+        )
+
+    def _look(
+        self, epoch: int, trained: _Trained, rate: float
+    ) -> tuple["Validation", float | None]:
+        """Validate the averaged weights, or the last where there is no average."""
+        batch_size = self._recipe.optimisation.batch_size
+        some = self._training[:: max(1, len(self._training) // len(self._validation))]
+        try:
+            if not math.isfinite(trained.change):
+                raise FloatingPointError
+            if self._average is not None:
+                self._backend.load_weights(self._average.weights)
+            found, training_dice = validate(self._backend, self._validation, batch_size), None
+            if epoch % TRAINING_DICE_EVERY == 0:
+                training_dice = validate(self._backend, some, batch_size).dice
+        except FloatingPointError:
+            self._tell(health.logits_not_finite(), f"epoch {epoch}", rate)
+            raise
+        if self._average is not None:
+            self._backend.load_weights(trained.weights)
+        return found, training_dice
+
+    def _save(self, state: TrainingState, weights: Mapping[str, Array], *, is_best: bool) -> None:
+        record = state.history[-1]
+        average = None if self._average is None else self._average.weights
+        if is_best:
+            self._run.save_best(average or weights)
+        self._run.save_last(self._backend, state, average)
+        log.info(
+            "epoch %d/%d: loss %.4f, validation Dice %.4f%s, %.0f s",
+            *(record.epoch, self._recipe.optimisation.epochs, record.loss, record.validation_dice),
+            *(" (best)" if is_best and record.validation_dice else "", record.seconds),
+        )
+        self._listener.epoch_done(record, is_best=is_best)
+
+    def _judge(self, state: TrainingState) -> None:
+        """Tell what is wrong with the course so far; it is saved already."""
+        course = health.Course(
+            recipe=self._recipe,
+            history=state.history,
+            lesions_in_validation=any(case.target.any() for case in self._validation),
+        )
+        for finding in health.judge(course):
+            self._tell(finding, f"epoch {state.epoch}", state.history[-1].learning_rate)
+
+    def _tell(self, finding: health.Finding, where: str, rate: float) -> None:
+        """Stop the training with a cause and a fix, or warn.
+
+        Raises:
+            HealthError: the finding stops a training and the recipe lets it.
+        """
+        if not finding.stops or (self._recipe.health == "warn" and not finding.always):
+            log.warning("%s: %s. %s", where, finding.cause, finding.fix)
+            return
+        fix = self._proposal(finding, rate) if finding.suspect_rate else finding.fix
+        raise HealthError(f"{where}: {finding.cause}. {fix} The last good checkpoint is kept.")
+
+    def _proposal(self, finding: health.Finding, rate: float) -> str:
+        """Ask a range test for a learning rate; the weights of the backend are lost by it."""
+        log.info("looking for a better learning rate")
+        batches = itertools.chain.from_iterable(self._batches(epoch) for epoch in itertools.count())
+        weights = initial_weights(self._recipe.network, self._recipe.seed)
+        chosen = propose_learning_rate(self._backend, itertools.islice(batches, NUM_STEPS), weights)
+        if chosen is not None and not rate / 2 <= chosen <= 2 * rate:
+            return (
+                f"A range test from fresh weights proposes {chosen:g} instead of the learning rate "
+                f"{rate:g} (--set optimisation.learning_rate={chosen:g})."
+            )
+        return finding.fix or (
+            f"The learning rate {rate:g} is probably too high: try a tenth of it "
+            f"(--set optimisation.learning_rate={rate / 10:g})."
+        )
 
 
-def validate(
-    backend: Backend, cases: Sequence[PreparedCase], batch_size: int
-) -> tuple[float, float | None]:
-    """Score at the network's resolution, probability cut at 0.5.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What a network finds at its own resolution, probability cut at 0.5.
 
-    Returns:
-        Mean Dice of the lesion images, 0 where there are none; and the share of lesion-free
-        images without a finding, None where there are none.
+    dice: mean over the lesion images, 0 where there are none. specificity: share of the
+    lesion-free images without a finding; None where there are none.
+    """
+
+    dice: float
+    specificity: float | None
+    lowest_logit: float
+    highest_logit: float
+
+
+def validate(backend: Backend, cases: Sequence[PreparedCase], batch_size: int) -> Validation:
+    """Score a network on cases.
 
     Raises:
         FloatingPointError: a logit is not finite. The loss of a step is taken before it, so
             that weights which burst in the last step of an epoch show here first.
     """
-    dice, clean = [], []
+    dice, clean, lowest, highest = [], [], math.inf, -math.inf
     for start in range(0, len(cases), batch_size):
         chunk = cases[start : start + batch_size]
         logits = backend.predict_logits(np.stack([case.image for case in chunk])[:, None])
         if not np.isfinite(logits).all():
             raise FloatingPointError("the network's logits must be finite, found NaN or infinity")
+        lowest, highest = min(lowest, float(logits.min())), max(highest, float(logits.max()))
         for case, found in zip(chunk, logits[:, 0] > 0, strict=True):
             if case.target.any():
                 overlap = np.count_nonzero(found & case.target)
@@ -141,4 +271,9 @@ def validate(
                 dice.append(2 * overlap / total)
             else:
                 clean.append(not found.any())
-    return float(np.mean(dice)) if dice else 0.0, float(np.mean(clean)) if clean else None
+    return Validation(
+        dice=float(np.mean(dice)) if dice else 0.0,
+        specificity=float(np.mean(clean)) if clean else None,
+        lowest_logit=lowest,
+        highest_logit=highest,
+    )

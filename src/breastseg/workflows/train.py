@@ -25,6 +25,7 @@ from breastseg.evaluation.operating_point import choose_operating_point
 from breastseg.evaluation.overlap import Mask
 from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
+from breastseg.networks.schedules import is_over
 from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
 from breastseg.report.terminal import sparkline
@@ -34,9 +35,10 @@ from breastseg.training.checkpoint import (
     TrainingState,
     create_run,
     open_run,
-    refuse_used,
+    require_new,
 )
 from breastseg.training.fit import Listener, fit
+from breastseg.training.lock import only_trainer
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
 log = logging.getLogger(__name__)
@@ -81,13 +83,13 @@ def train(
         LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
         SplitError: too few groups.
         RunFolderError, OutputError: the run folder.
-        HealthError: the loss went to NaN or infinity.
+        HealthError: the training cannot succeed; see training.health.
         MissingExtraError: the framework is not installed.
     """
     reading = reading or silent_reading
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}"
     path = output or Path("runs") / name
-    refuse_used(path)
+    require_new(path)
     data_set = find_data_set(data)
     _require_references(data_set)
     backend = _backend(recipe, framework, hardware)
@@ -95,20 +97,21 @@ def train(
     split = _split(data_set, recipe, reading)
     constant = best_constant_mask(_references(data_set.only(split.parts["train"])))
     content = _content(data_set.cases)
-    run = create_run(
-        path,
-        recipe=recipe,
-        split=split,
-        environment={
-            **_environment(backend, data_set, content),
-            "recipe_fingerprint": recipe.fingerprint(),
-            "seed": recipe.seed,
-            "threads": hardware.threads,
-        },
-        content=content,
-    )
-    run.save_constant_mask(constant)
-    return _train(run, backend, data_set, listener, reading)
+    with only_trainer(path):
+        run = create_run(
+            path,
+            recipe=recipe,
+            split=split,
+            environment={
+                **_environment(backend, data_set, content),
+                "recipe_fingerprint": recipe.fingerprint(),
+                "seed": recipe.seed,
+                "threads": hardware.threads,
+            },
+            content=content,
+        )
+        run.save_constant_mask(constant)
+        return _train(run, backend, data_set, listener, reading)
 
 
 def resume(
@@ -129,17 +132,29 @@ def resume(
         reading: told of the progress of reading.
 
     Raises:
-        RunFolderError: the data set is not the one that the run was begun with.
+        RunFolderError: another process trains it, or the data set is not the one that the run
+            was begun with.
     """
-    run = open_run(path)
+    open_run(path)
+    with only_trainer(path):
+        return _resume(open_run(path), data, hardware, listener, reading or silent_reading)
+
+
+def _resume(
+    run: Run,
+    data: Path | None,
+    hardware: Hardware,
+    listener: Listener | None,
+    reading: Reading,
+) -> Run:
     data_set = find_data_set(data or Path(run.environment["data"]))
     if _content(data_set.cases) != run.content:
         raise RunFolderError(
-            f"{data_set.root}: expected the {len(run.content)} images that {path} was begun with, "
-            "but images were added, removed or changed. Restore them, or train anew."
+            f"{data_set.root}: expected the {len(run.content)} images that {run.path} was begun "
+            "with, but images were added, removed or changed. Restore them, or train anew."
         )
     backend = _backend(run.recipe, run.framework, hardware)
-    return _train(run, backend, data_set, listener, reading or silent_reading)
+    return _train(run, backend, data_set, listener, reading)
 
 
 def _backend(recipe: Recipe, framework: str, hardware: Hardware) -> Backend:
@@ -224,7 +239,8 @@ def summary(run: Run) -> dict[str, Any]:
         "data": f"{run.environment['data']} ({run.environment['layout']})",
         "split": f"by {run.split.method}; "
         + ", ".join(f"{part} {len(ids)}" for part, ids in run.split.parts.items()),
-        "epochs": f"{state.epoch} of {run.recipe.optimisation.epochs}",
+        "epochs": f"{state.epoch} of {run.recipe.optimisation.epochs}"
+        + (", stopped early" if _stopped_early(run.recipe, state) else ""),
         **_curves(state.history),
         "best_epoch": state.best_epoch,
         "best_validation_dice": None if best is None else round(best.validation_dice, 4),
@@ -243,6 +259,11 @@ def _curves(history: Sequence[EpochRecord]) -> dict[str, str]:
         "loss": f"{losses[0]:.3f} {sparkline(losses)} {losses[-1]:.3f}",
         "validation_dice": f"{dice[0]:.3f} {sparkline(dice)} {dice[-1]:.3f}",
     }
+
+
+def _stopped_early(recipe: Recipe, state: TrainingState) -> bool:
+    epochs = recipe.optimisation.epochs
+    return state.epoch < epochs and is_over(recipe.optimisation, state.dice)
 
 
 def _content(cases: Iterable[CaseFiles]) -> dict[str, str]:

@@ -24,6 +24,19 @@ def test_the_fingerprint_hashes_only_what_differs_from_the_defaults():
     assert Recipe().fingerprint() == "44136fa355b3"  # the hash of {}
 
 
+@pytest.mark.parametrize(
+    ("name", "fingerprint"),
+    [
+        ("ultrasound-scratch", "0654987393e3"),
+        ("seed-latent256", "0e45491aaced"),
+        ("seed-latent1024", "927c6800611f"),
+        ("smoke", "637ae116f98c"),
+    ],
+)
+def test_new_fields_do_not_rename_the_runs_of_shipped_recipes(name, fingerprint):
+    assert RECIPES[name]().fingerprint() == fingerprint
+
+
 def test_the_fingerprint_leaves_the_name_out():
     assert Recipe(name="mine").fingerprint() == Recipe(name="yours").fingerprint()
 
@@ -102,8 +115,23 @@ def test_a_missing_file_is_told(tmp_path):
             r"optimisation\.epochs: .*greater than or equal to 1.* 0",
         ),
         ({"optimisation": {"epochs": "many"}}, r"optimisation\.epochs: .*integer.* got 'many'"),
-        ({"optimisation": {"optimiser": "sgd"}}, r"optimisation\.optimiser: .*'adam' or 'adamw'"),
+        ({"optimisation": {"optimiser": "lion"}}, r"optimisation\.optimiser: .*'adamw' or 'sgd'"),
         ({"optimisation": {"optimiser": "adam"}}, r"adam takes no weight_decay here"),
+        (
+            {"optimisation": {"optimiser": "sgd", "momentum": 0}},
+            r"nesterov needs a momentum above 0",
+        ),
+        ({"optimisation": {"accumulation": 17}}, r"at most batch_size \(16\)"),
+        ({"optimisation": {"clip_norm": 0}}, r"optimisation\.clip_norm: .*greater than 0"),
+        ({"optimisation": {"ema_decay": 1}}, r"optimisation\.ema_decay: .*less than 1"),
+        (
+            {"optimisation": {"schedule": {"name": "one-cycle", "warmup_epochs": 2}}},
+            r"one-cycle warms up by itself",
+        ),
+        (
+            {"optimisation": {"schedule": {"name": "one-cycle", "minimum": 0}}},
+            r"one-cycle ends at minimum",
+        ),
         ({"split": {"test": 0.9}}, r"must leave something for training"),
         ({"split": {"validation": 0}}, r"validation must be above 0"),
         ({"network": {"channels": [16]}}, r"network\.channels: .*at least 2"),

@@ -1,7 +1,7 @@
 import pytest
 
 from breastseg.core.recipe import Optimisation, Schedule
-from breastseg.networks.schedules import learning_rate, num_reductions
+from breastseg.networks.schedules import is_over, learning_rate, num_reductions
 
 
 def rates(schedule, history, *, epochs=10, start=1.0):
@@ -56,7 +56,42 @@ def test_the_cosine_does_not_rise_again_behind_its_end():
     assert rates(schedule, [0.5] * 20, epochs=10)[10:] == pytest.approx([0.01] * 11)
 
 
-@pytest.mark.parametrize("name", ["constant", "plateau", "cosine"])
+def test_a_polynomial_by_hand():
+    schedule = Schedule(name="polynomial", power=2, minimum=0.0)
+    found = rates(schedule, [0.5] * 4, epochs=4)
+    assert found == pytest.approx([1, 9 / 16, 1 / 4, 1 / 16, 0])
+    above = Schedule(name="polynomial", power=1, minimum=0.5, warmup_epochs=1)
+    assert rates(above, [0.5] * 3, epochs=3) == pytest.approx([0.5, 1, 0.75, 0.5])
+
+
+def test_one_cycle_by_hand():
+    schedule = Schedule(name="one-cycle", rise=0.6, divisor=10, minimum=0.1)
+    # the peak is at epoch 0.6 * 5 - 1 = 2; half way up (0.1 + 1) / 2, half way down as well
+    found = rates(schedule, [0.5] * 6, epochs=5)
+    assert found == pytest.approx([0.1, 0.55, 1, 0.55, 0.1, 0.1, 0.1])
+
+
+def test_one_cycle_of_few_epochs_begins_at_its_peak():
+    schedule = Schedule(name="one-cycle", minimum=0.1)
+    assert rates(schedule, [0.5], epochs=1) == [1, 1]
+    assert rates(schedule, [0.5] * 2, epochs=3) == pytest.approx([1, 0.55, 0.1])
+
+
+def test_early_stopping_counts_from_the_first_epoch_that_found_anything():
+    patient = Optimisation(early_stopping=3, epochs=40)
+    assert not is_over(patient, [0.0] * 12)
+    assert not is_over(patient, [0.0] * 12 + [0.2, 0.1, 0.2])
+    assert is_over(patient, [0.0] * 12 + [0.2, 0.1, 0.2, 0.2])
+    assert not is_over(patient, [0.2, 0.1, 0.1, 0.3, 0.1, 0.1])
+
+
+def test_without_early_stopping_the_epochs_are_done():
+    assert not is_over(Optimisation(epochs=40), [0.5] + [0.1] * 38)
+    assert is_over(Optimisation(epochs=40), [0.5] + [0.1] * 39)
+    assert is_over(Optimisation(epochs=4, early_stopping=10), [0.0] * 4)
+
+
+@pytest.mark.parametrize("name", ["constant", "plateau", "cosine", "polynomial"])
 @pytest.mark.parametrize("warmup", [0, 2, 5])
 def test_every_rate_is_above_0(name, warmup):
     schedule = Schedule(name=name, warmup_epochs=warmup, patience=1)

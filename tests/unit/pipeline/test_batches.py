@@ -26,8 +26,8 @@ def noisy(count):
     ]
 
 
-def batches(cases, augmentation=Augmentation(), batch_size=4, *, seed=0, epoch=0):  # noqa: B008
-    return list(epoch_batches(cases, augmentation, batch_size, seed=seed, epoch=epoch))
+def batches(cases, augmentation=Augmentation(), batch_size=4, *, seed=0, epoch=0, **options):  # noqa: B008
+    return list(epoch_batches(cases, augmentation, batch_size, seed=seed, epoch=epoch, **options))
 
 
 def order(made):
@@ -56,6 +56,46 @@ def test_over_the_epochs_every_case_is_seen():
     for epoch in range(12):
         seen |= set(order(batches(numbered(10), epoch=epoch)))
     assert seen == set(range(10))
+
+
+def mixed(num_lesions, num_normals):
+    """Cases whose pixels are their number; the first have a lesion."""
+    return [
+        PreparedCase(np.full((8, 8), number, np.float32), np.full((8, 8), number < num_lesions))
+        for number in range(num_lesions + num_normals)
+    ]
+
+
+@pytest.mark.parametrize(("num_lesions", "num_normals"), [(12, 4), (3, 13), (1, 15), (8, 8)])
+def test_balanced_batches_are_half_lesions_half_normals(num_lesions, num_normals):
+    made = batches(mixed(num_lesions, num_normals), sampling="balanced")
+    assert [len(batch.images) for batch in made] == [4] * 4
+    assert all(batch.targets[:, 0, 0, 0].sum() == 2 for batch in made)
+    drawn = np.bincount(order(made), minlength=16)
+    for kind in (drawn[:num_lesions], drawn[num_lesions:]):
+        assert np.ptp(kind) <= 1, "each of a kind comes equally often"
+
+
+def test_over_the_epochs_balanced_sampling_sees_every_case():
+    cases = mixed(12, 2)
+    seen = {
+        n for epoch in range(12) for n in order(batches(cases, epoch=epoch, sampling="balanced"))
+    }
+    assert seen == set(range(14))
+
+
+def test_a_case_that_comes_again_is_changed_in_another_way():
+    image = noisy(1)[0].image
+    cases = [PreparedCase(image, np.full((16, 16), number > 0)) for number in range(4)]
+    (batch,) = batches(cases, ALL, sampling="balanced")
+    normals = batch.images[~batch.targets.any(axis=(1, 2, 3))]
+    assert len(normals) == 2
+    assert not np.array_equal(*normals)
+
+
+@pytest.mark.parametrize("cases", [mixed(6, 0), mixed(0, 6)], ids=["lesions", "normals"])
+def test_with_one_kind_alone_balanced_is_each(cases):
+    assert_same(batches(cases), batches(cases, sampling="balanced"))
 
 
 def test_image_and_target_stay_together_and_have_the_networks_axes():

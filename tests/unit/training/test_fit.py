@@ -156,6 +156,97 @@ def test_a_finished_run_is_left_as_it_is(fake_backend, train, uninterrupted):
     assert_same_bits(everything(run), before)
 
 
+# --- early stopping and averaged weights -------------------------------------------------------
+
+
+def with_options(recipe, **options):
+    """The recipe with other fields of its optimisation."""
+    optimisation = recipe.optimisation.model_copy(update=options)
+    return recipe.model_copy(update={"optimisation": optimisation})
+
+
+def test_it_stops_early_and_a_resumed_run_knows(fake_backend, new_run, train, recipe, caplog):
+    def blind_from_the_second_epoch(backend, step):
+        if step > STEPS_PER_EPOCH:
+            backend.set_bias(-50)
+
+    caplog.set_level("INFO")
+    impatient = with_options(recipe, epochs=9, early_stopping=2)
+    run = new_run(recipe=impatient.model_copy(update={"health": "warn"}))
+    state = train(fake_backend(on_step=blind_from_the_second_epoch), run)
+    assert state.epoch == 3
+    assert "stopped early: no higher validation Dice since epoch 1" in caplog.text
+    backend = fake_backend()
+    assert train(backend, open_run(run.path)).epoch == 3
+    assert backend.steps == []
+
+
+def averaging(recipe):
+    return with_options(recipe, ema_decay=0.9, epochs=NUM_EPOCHS)
+
+
+class Recorder:
+    """A backend that notes its weights behind each step."""
+
+    def __init__(self, backend):
+        self._backend, self.seen = backend, []
+
+    def __getattr__(self, name):
+        return getattr(self._backend, name)
+
+    def train_step(self, batch, **given):
+        loss = self._backend.train_step(batch, **given)
+        self.seen.append(self._backend.weights())
+        return loss
+
+
+def test_the_average_is_validated_and_saved_as_the_best(fake_backend, new_run, train, recipe):
+    run, backend = new_run(recipe=averaging(recipe)), Recorder(fake_backend())
+    average = backend.weights()["head.weight"].astype(float)
+    by_epoch = []
+    state = train(backend, run)
+    for step, weights in enumerate(backend.seen, start=1):
+        kept = min(0.9, (1 + step) / (10 + step))
+        average = kept * average + (1 - kept) * weights["head.weight"]
+        by_epoch += [average] if step % STEPS_PER_EPOCH == 0 else []
+    best = by_epoch[state.best_epoch - 1]
+    np.testing.assert_allclose(run.weights()["head.weight"], best, rtol=1e-5)
+    last = read_weights(run.path / "last" / "weights.safetensors")
+    np.testing.assert_array_equal(last["head.weight"], backend.seen[-1]["head.weight"])
+    kept = read_weights(run.path / "last" / "average.safetensors")
+    np.testing.assert_allclose(kept["head.weight"], by_epoch[-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_an_averaged_run_resumes_to_the_same_bits(step, fake_backend, new_run, train, recipe):
+    def ctrl_c(backend, at):
+        if at == step:
+            raise KeyboardInterrupt
+
+    whole, run = (new_run(name, recipe=averaging(recipe)) for name in ("whole", "halved"))
+    expected = train(fake_backend(), whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(fake_backend(on_step=ctrl_c), run)
+    state = train(fake_backend(), open_run(run.path))
+    assert without_seconds(state) == without_seconds(expected)
+    assert_same_bits(everything(run), everything(whole))
+    assert any("average" in name for name in everything(run))
+
+
+def test_a_damaged_average_is_refused(fake_backend, new_run, train, recipe):
+    def ctrl_c(backend, step):
+        if step > STEPS_PER_EPOCH:
+            raise KeyboardInterrupt
+
+    run = new_run(recipe=averaging(recipe))
+    with pytest.raises(KeyboardInterrupt):
+        train(fake_backend(on_step=ctrl_c), run)
+    path = run.path / "last" / "average.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(WeightsError, match=r"average\.safetensors: the checksum"):
+        train(fake_backend(), open_run(run.path))
+
+
 # --- interruptions ----------------------------------------------------------------------------
 
 
@@ -349,11 +440,13 @@ def test_validation_scores_lesion_images_by_dice_and_others_by_silence(batch_siz
         case([0, 0, 0, 0], [0, 0, 0, 0]),  # silent
         case([0, 1, 0, 0], [0, 0, 0, 0]),  # a false alarm
     ]
-    dice, specificity = validate(Finder(), cases, batch_size)
-    assert dice == pytest.approx(0.5)
-    assert specificity == 0.5
+    found = validate(Finder(), cases, batch_size)
+    assert found.dice == pytest.approx(0.5)
+    assert found.specificity == 0.5
+    assert (found.lowest_logit, found.highest_logit) == (-1, 1)
 
 
 def test_validation_without_lesions_or_without_normals_says_so():
-    assert validate(Finder(), [case([0, 1], [0, 1])], 4) == (1.0, None)
-    assert validate(Finder(), [case([0, 0], [0, 0])], 4) == (0.0, 1.0)
+    lesion, normal = (validate(Finder(), [case([0, x], [0, x])], 4) for x in (1, 0))
+    assert (lesion.dice, lesion.specificity) == (1.0, None)
+    assert (normal.dice, normal.specificity) == (0.0, 1.0)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from breastseg.backends.protocol import BackendConfig, Logits, Precision, precision_of
 from breastseg.backends.pytorch.losses import total_loss
 from breastseg.backends.pytorch.network import UNet
+from breastseg.backends.pytorch.optimiser import Optimiser
 from breastseg.core.errors import InputError
-from breastseg.core.recipe import Optimisation
 from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.spec import check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
@@ -35,23 +35,24 @@ class Engine:
         self._network = UNet(config.network).to(self.device)
         _lay_channels_last(self._network)
         self.load_weights(initial_weights(config.network, config.seed))
-        self._optimiser = _make_optimiser(config, self._network)
+        named = dict(_named(self._network))
+        table = {weight: named[weight.name] for weight in weight_table(config.network)}
+        self._optimiser = Optimiser(config.optimisation, table, _canonical)
 
     def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
         """See Backend.train_step."""
         torch.manual_seed(_dropout_seed(self._config.seed, step))
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate
-        self._set_step(step - 1)
         self._network.train()
-        self._optimiser.zero_grad(set_to_none=True)
-        target = torch.from_numpy(batch.targets).to(self.device)
-        loss = total_loss(
-            self._config.loss, self._logits(batch.images), target, self._distance(batch)
-        )
-        torch.autograd.backward(loss)
-        self._optimiser.step()
-        return float(loss.detach())
+        self._optimiser.clear_gradients()
+        total = 0.0
+        for part, share in batch.parts(self._config.optimisation.accumulation):
+            target = torch.from_numpy(part.targets).to(self.device)
+            logits = self._logits(part.images)
+            loss = total_loss(self._config.loss, logits, target, self._distance(part))
+            torch.autograd.backward(loss if share == 1 else share * loss)
+            total += share * float(loss.detach())
+        self._optimiser.step(step=step, learning_rate=learning_rate)
+        return total
 
     def _distance(self, batch: Batch) -> Tensor | None:
         if not needs_distance(self._config.loss):
@@ -89,31 +90,11 @@ class Engine:
 
     def optimiser_state(self) -> Mapping[str, Array]:
         """See Backend.optimiser_state."""
-        arrays = {}
-        for name, parameter in _named(self._network):
-            state = self._optimiser.state.get(parameter)
-            for moment, key in (("first", "exp_avg"), ("second", "exp_avg_sq")):
-                if state:
-                    values = _canonical(name, state[key]).float().cpu().numpy()
-                    arrays[f"{moment}.{name}"] = values.copy()
-        return arrays
+        return self._optimiser.state()
 
     def load_optimiser_state(self, state: Mapping[str, Array]) -> None:
         """See Backend.load_optimiser_state."""
-        for name, parameter in _named(self._network):
-            if f"first.{name}" not in state:
-                continue
-            moments = self._optimiser.state[parameter]
-            moments["step"] = torch.tensor(0.0)
-            for moment, key in (("first", "exp_avg"), ("second", "exp_avg_sq")):
-                moments[key] = torch.empty_like(parameter)
-                saved = torch.from_numpy(state[f"{moment}.{name}"].copy())
-                _canonical(name, moments[key]).copy_(saved)
-
-    def _set_step(self, step: int) -> None:
-        """Tell the optimiser how many steps there were: the loop counts them, not it."""
-        for moments in self._optimiser.state.values():
-            moments["step"].fill_(float(step))
+        self._optimiser.load_state(state)
 
 
 def _lay_channels_last(network: nn.Module) -> None:
@@ -132,27 +113,6 @@ def _device(wanted: str) -> str:
 
 def _dropout_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
-
-
-def _make_optimiser(config: BackendConfig, network: nn.Module) -> torch.optim.Optimizer:
-    constants: Optimisation = config.optimisation
-    table = {weight.name: weight for weight in weight_table(config.network)}
-    decayed: list[Tensor] = []
-    other: list[Tensor] = []
-    for name, parameter in _named(network):
-        if table[name].trained:
-            (decayed if table[name].decayed else other).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": constants.weight_decay},
-        {"params": other, "weight_decay": 0.0},
-    ]
-    kind = torch.optim.AdamW if constants.optimiser == "adamw" else torch.optim.Adam
-    return kind(
-        groups,
-        lr=constants.learning_rate,
-        betas=(constants.beta1, constants.beta2),
-        eps=constants.epsilon,
-    )
 
 
 def _named(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -10,6 +10,7 @@ from jaxtyping import Float32
 from breastseg.backends.protocol import BackendConfig, Logits, Precision, precision_of
 from breastseg.backends.tensorflow.losses import total_loss
 from breastseg.backends.tensorflow.network import build_unet
+from breastseg.backends.tensorflow.optimiser import Optimiser
 from breastseg.core.errors import InputError
 from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.spec import Weight, check_weights, initial_weights, weight_table
@@ -34,11 +35,7 @@ _ATTRIBUTES = {
 
 
 class Engine:
-    """A U-Net in Keras with its optimiser; see backends.protocol.Backend.
-
-    The update step is written out: Keras's Adam adds epsilon before the bias correction,
-    PyTorch's behind it.
-    """
+    """A U-Net in Keras with its optimiser; see backends.protocol.Backend."""
 
     name = "tensorflow"
 
@@ -55,60 +52,57 @@ class Engine:
                 config.network, precision=self.precision, dropout_seed=self._dropout_seed
             )
             self._variables = _variables(self._model, config)
-            self._trained = [weight for weight in self._variables if weight.trained]
-            self._first, self._second = self._zero_moments(), self._zero_moments()
+            self._optimiser = Optimiser(config.optimisation, self._variables)
         self.load_weights(initial_weights(config.network, config.seed))
         self._compiled_step = tf.function(self._step, reduce_retracing=True)
+        self._compiled_gradients = tf.function(self._gradients, reduce_retracing=True)
+        self._compiled_update = tf.function(self._optimiser.apply)
         self._compiled_logits = tf.function(self._logits, reduce_retracing=True)
-
-    def _zero_moments(self) -> dict[str, tf.Variable]:
-        return {
-            weight.name: tf.Variable(tf.zeros(self._variables[weight].shape), trainable=False)
-            for weight in self._trained
-        }
 
     def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
         """See Backend.train_step."""
-        seed = np.random.SeedSequence([self._config.seed, step]).generate_state(2) >> 2
-        self._dropout_seed.assign(seed.astype(np.int32))
-        images, targets = (np.moveaxis(array, 1, -1) for array in (batch.images, batch.targets))
-        constants = self._config.optimisation
+        coefficients = self._optimiser.coefficients(step=step, learning_rate=learning_rate)
         with tf.device(self._place):
-            loss = self._compiled_step(
-                tf.constant(images),
-                tf.constant(targets),
-                self._distance(batch),
-                tf.constant(learning_rate, tf.float32),
-                tf.constant(1 - constants.beta1**step, tf.float32),
-                tf.constant(np.sqrt(1 - constants.beta2**step), tf.float32),
-            )
-        return float(loss)
+            if self._config.optimisation.accumulation > 1:
+                return self._accumulated_step(batch, step, coefficients)
+            self._seed_dropout(step)
+            return float(self._compiled_step(*_tensors(batch), self._distance(batch), coefficients))
+
+    def _accumulated_step(
+        self, batch: Batch, step: int, coefficients: tuple[tf.Tensor, ...]
+    ) -> float:
+        """Take the step of a batch whose parts fit in the memory one at a time."""
+        total, gradients = 0.0, [tf.zeros(v.shape) for v in self._optimiser.variables]
+        for number, (part, share) in enumerate(batch.parts(self._config.optimisation.accumulation)):
+            self._seed_dropout(step, number)
+            loss, found = self._compiled_gradients(*_tensors(part), self._distance(part))
+            gradients = [sum_ + share * each for sum_, each in zip(gradients, found, strict=True)]
+            total += share * float(loss)
+        self._compiled_update(gradients, coefficients)
+        return total
+
+    def _seed_dropout(self, step: int, *part: int) -> None:
+        seed = np.random.SeedSequence([self._config.seed, step, *part]).generate_state(2) >> 2
+        self._dropout_seed.assign(seed.astype(np.int32))
 
     def _step(
         self,
         images: tf.Tensor,
         targets: tf.Tensor,
         distance: tf.Tensor | None,
-        rate: tf.Tensor,
-        first_correction: tf.Tensor,
-        second_correction: tf.Tensor,
+        coefficients: tuple[tf.Tensor, ...],
     ) -> tf.Tensor:
-        variables = [self._variables[weight] for weight in self._trained]
+        loss, gradients = self._gradients(images, targets, distance)
+        self._optimiser.apply(gradients, coefficients)
+        return loss
+
+    def _gradients(
+        self, images: tf.Tensor, targets: tf.Tensor, distance: tf.Tensor | None
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             logits = self._model(images, training=True)
             loss = total_loss(self._config.loss, logits, targets, distance)
-        gradients = tape.gradient(loss, variables)
-        constants = self._config.optimisation
-        for weight, variable, gradient in zip(self._trained, variables, gradients, strict=True):
-            first, second = self._first[weight.name], self._second[weight.name]
-            first.assign(constants.beta1 * first + (1 - constants.beta1) * gradient)
-            squared = (1 - constants.beta2) * tf.square(gradient)
-            second.assign(constants.beta2 * second + squared)
-            decay = constants.weight_decay if weight.decayed else 0.0
-            denominator = tf.sqrt(second) / second_correction + constants.epsilon
-            change = first / first_correction / denominator
-            variable.assign(variable * (1 - rate * decay) - rate * change)
-        return loss
+        return loss, tape.gradient(loss, self._optimiser.variables)
 
     def _distance(self, batch: Batch) -> tf.Tensor | None:
         if not needs_distance(self._config.loss):
@@ -143,18 +137,21 @@ class Engine:
     def optimiser_state(self) -> Mapping[str, Array]:
         """See Backend.optimiser_state."""
         return {
-            f"{moment}.{weight.name}": _to_canonical(weight, arrays[weight.name].numpy())
-            for moment, arrays in (("first", self._first), ("second", self._second))
-            for weight in self._trained
+            name: _to_canonical(weight, slot.numpy())
+            for name, (weight, slot) in self._optimiser.slots().items()
         }
 
     def load_optimiser_state(self, state: Mapping[str, Array]) -> None:
         """See Backend.load_optimiser_state."""
-        for moment, arrays in (("first", self._first), ("second", self._second)):
-            for weight in self._trained:
-                saved = state.get(f"{moment}.{weight.name}")
-                if saved is not None:
-                    arrays[weight.name].assign(_from_canonical(weight, saved))
+        for name, (weight, slot) in self._optimiser.slots().items():
+            if name in state:
+                slot.assign(_from_canonical(weight, state[name]))
+
+
+def _tensors(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return images and targets with channels last."""
+    images, targets = (np.moveaxis(array, 1, -1) for array in (batch.images, batch.targets))
+    return tf.constant(images), tf.constant(targets)
 
 
 def _set_threads(num_threads: int | None) -> None:
