@@ -46,7 +46,7 @@ def seed_latent1024() -> Recipe:
 
 
 def ultrasound_scratch() -> Recipe:
-    """Breast ultrasound from random weights: a quarter of an hour on two cores."""
+    """Breast ultrasound from random weights: ten minutes on two cores."""
     return Recipe(
         name="ultrasound-scratch",
         preprocessing=Preprocessing(size=128),
