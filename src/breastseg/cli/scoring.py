@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +47,6 @@ def evaluate(
         breastseg evaluate runs/mine Dataset_BUSI_with_GT
         breastseg evaluate runs/torch BUSI --against runs/tensorflow
     """
-    from breastseg.report.terminal import print_scorecard
     from breastseg.workflows import evaluate as workflow
     from breastseg.workflows.progress import WorkBar, log_to_terminal
 
@@ -64,11 +63,7 @@ def evaluate(
             threads=threads,
             reading=bar,
         )
-    if as_json:
-        typer.echo(json.dumps(result.document, indent=2))
-    else:
-        print_scorecard(result.document)
-    hint(f"Look at {result.output / 'scorecard.html'}")
+    _show(result.document, result.output / "scorecard.html", as_json=as_json)
 
 
 def compare(
@@ -92,7 +87,6 @@ def compare(
 
         breastseg compare runs/a runs/b runs/c DATA --output abc
     """
-    from breastseg.report.terminal import print_scorecard
     from breastseg.workflows import compare as workflow
     from breastseg.workflows.progress import WorkBar, log_to_terminal
 
@@ -107,11 +101,18 @@ def compare(
             threads=threads,
             reading=bar,
         )
+    _show(result.document, result.output / "comparison.html", as_json=as_json)
+
+
+def _show(document: dict[str, Any], page: Path, *, as_json: bool) -> None:
+    """Print a scorecard or a comparison, and say where its page is."""
+    from breastseg.report.terminal import print_scorecard
+
     if as_json:
-        typer.echo(json.dumps(result.document, indent=2))
+        typer.echo(json.dumps(document, indent=2))
     else:
-        print_scorecard(result.document)
-    hint(f"Look at {result.output / 'comparison.html'}")
+        print_scorecard(document)
+    hint(f"Look at {page}")
 
 
 def predict(

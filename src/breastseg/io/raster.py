@@ -1,5 +1,6 @@
 """Reading and writing 2D pictures: PNG, JPEG, TIFF, BMP; grey, colour, palette; 8 and 16 bit."""
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -106,6 +107,19 @@ def read_image(path: Path) -> Image:
         ImageFileError: see read_luminance.
     """
     return Image(pixels=read_luminance(path)[None])
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a picture's file, in hex: what it is known again by.
+
+    Raises:
+        ImageFileError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageFileError(f"{path}: the picture cannot be read ({error.strerror}).") from None
 
 
 def read_mask(path: Path, *, lesion_values: tuple[int, ...] | None = None) -> Mask:

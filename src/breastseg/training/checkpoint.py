@@ -72,11 +72,14 @@ class TrainingState:
         return [record.validation_dice for record in self.history]
 
     @property
+    def best(self) -> EpochRecord | None:
+        """The first epoch with the highest validation Dice; None before the first."""
+        return max(self.history, key=lambda record: record.validation_dice, default=None)
+
+    @property
     def best_epoch(self) -> int | None:
-        """The first epoch with the highest validation Dice, counted from 1."""
-        if not self.history:
-            return None
-        return max(self.history, key=lambda record: record.validation_dice).epoch
+        """The number of the best epoch, counted from 1."""
+        return None if self.best is None else self.best.epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,13 +25,14 @@ from breastseg.evaluation.scorecard import (
     to_document,
 )
 from breastseg.inference.segment import Prediction, Segmenter
-from breastseg.io.atomic import make_folder, write_json, write_text
+from breastseg.io.atomic import write_json, write_text
+from breastseg.io.raster import file_sha256
 from breastseg.report.figures import training_curves
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import Picture, data_uri, scorecard_page
 from breastseg.training.checkpoint import Run, open_run
 from breastseg.workflows.progress import Reading, log_file, silent_reading
-from breastseg.workflows.train import case_groups, file_hash
+from breastseg.workflows.train import case_groups
 
 log = logging.getLogger(__name__)
 _PICTURE_SIDE = 512
@@ -105,7 +106,6 @@ def evaluate(
         reading=reading,
     )
     folder = output or _default_folder(run, scored)
-    make_folder(folder)
     with log_file(folder):
         document = _document(scored)
         log.info("%s", document["details"])
@@ -210,7 +210,7 @@ def _select(
     runs: Sequence[Run], data_set: DataSet, split: str, *, allow_leakage: bool
 ) -> _Selection:
     """Choose the cases to score, and refuse those that a run has seen."""
-    hashes = {case.case_id: file_hash(case.image_path) for case in data_set.cases}
+    hashes = {case.case_id: file_sha256(case.image_path) for case in data_set.cases}
     home = [_parts_by_content(run) for run in runs]
     known = {case_id: home[0][digest] for case_id, digest in hashes.items() if digest in home[0]}
     if known and split != "all":

@@ -1,13 +1,12 @@
 """`breastseg predict`: lesions found in scans, as masks, measures, pictures and one page."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from breastseg.core.errors import ImageFileError, InputError
+from breastseg.core.errors import InputError
 from breastseg.core.lesion import check_threshold
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.scans import Scans, find_scans
@@ -23,7 +22,7 @@ from breastseg.inference.prediction_folder import (
 from breastseg.inference.runtime import Device
 from breastseg.inference.segment import Prediction, Segmenter
 from breastseg.io.atomic import write_text
-from breastseg.io.raster import read_image
+from breastseg.io.raster import file_sha256, read_image
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
 from breastseg.training.checkpoint import open_run
@@ -133,21 +132,13 @@ class _Job:
             InputError: the case cannot be predicted; others may.
             OutputError: a result cannot be written.
         """
-        sha256 = _sha256(case.image_path)
+        sha256 = file_sha256(case.image_path)
         if not self.overwrite and (finished := self.folder.finished(case.case_id, sha256)):
             return finished
         image = read_image(case.image_path)
         threshold = self.folder.maker.threshold
         prediction = self.segmenter.predict(case.case_id, image, threshold)
         return self.folder.write_case(prediction, overlay=_overlay(prediction), sha256=sha256)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ImageFileError(f"{path}: the picture cannot be read ({error.strerror}).") from None
 
 
 def _overlay(prediction: Prediction) -> bytes:

@@ -25,6 +25,7 @@ from breastseg.evaluation.operating_point import choose_operating_point
 from breastseg.evaluation.overlap import Mask
 from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
+from breastseg.io.raster import file_sha256
 from breastseg.networks.schedules import is_over
 from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
@@ -102,12 +103,7 @@ def train(
             path,
             recipe=recipe,
             split=split,
-            environment={
-                **_environment(backend, data_set, content),
-                "recipe_fingerprint": recipe.fingerprint(),
-                "seed": recipe.seed,
-                "threads": hardware.threads,
-            },
+            environment=_environment(recipe, backend, hardware, data_set, content),
             content=content,
         )
         run.save_constant_mask(constant)
@@ -221,14 +217,14 @@ def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
 def progress_of(path: Path) -> tuple[int, float]:
     """Return how many epochs a run shall have, and its best validation Dice so far."""
     run = open_run(path)
-    best = max((record.validation_dice for record in run.state().history), default=0.0)
-    return run.recipe.optimisation.epochs, best
+    best = run.state().best
+    return run.recipe.optimisation.epochs, best.validation_dice if best else 0.0
 
 
 def summary(run: Run) -> dict[str, Any]:
     """Return what a run is, in plain values: for `info` and for the end of `train`."""
     state = run.state()
-    best = max(state.history, key=lambda record: record.validation_dice, default=None)
+    best = state.best
     return {
         "recipe": run.recipe.name,
         "fingerprint": run.recipe.fingerprint(),
@@ -267,16 +263,16 @@ def _stopped_early(recipe: Recipe, state: TrainingState) -> bool:
 
 
 def _content(cases: Iterable[CaseFiles]) -> dict[str, str]:
-    return {case.case_id: file_hash(case.image_path) for case in cases}
+    return {case.case_id: file_sha256(case.image_path) for case in cases}
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex: the content by which an image is known again."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _environment(backend: Backend, data_set: DataSet, content: dict[str, str]) -> dict[str, Any]:
+def _environment(
+    recipe: Recipe,
+    backend: Backend,
+    hardware: Hardware,
+    data_set: DataSet,
+    content: dict[str, str],
+) -> dict[str, Any]:
     packages = {"pytorch": "torch", "tensorflow": "tensorflow"}
     names = ["numpy", packages[backend.name]]
     names += ["keras"] if backend.name == "tensorflow" else []
@@ -294,6 +290,9 @@ def _environment(backend: Backend, data_set: DataSet, content: dict[str, str]) -
         "data": str(data_set.root.resolve()),
         "layout": data_set.layout,
         "data_fingerprint": digest[:12],
+        "recipe_fingerprint": recipe.fingerprint(),
+        "seed": recipe.seed,
+        "threads": hardware.threads,
     }
 
 
@@ -371,8 +370,7 @@ def _finish(run: Run) -> None:
 
 def _judge(state: TrainingState) -> None:
     """Say so when a network has learnt nothing: no score may hide it."""
-    best = max(record.validation_dice for record in state.history)
-    if best == 0:
+    if state.best is not None and state.best.validation_dice == 0:
         log.warning(
             "The network finds nothing: the validation Dice was 0 in every epoch. It predicts "
             "background everywhere. Train longer, or with another learning rate."
