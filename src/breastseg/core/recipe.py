@@ -109,12 +109,15 @@ class Split(_Part):
     """Shares of the groups (patients, else near duplicates); what is left is training.
 
     test_fold: take the data set's own published fold as the test part instead.
+    seed: of the random order of the groups; the recipe's own where None. Set it to train with
+        several seeds on one and the same split.
     """
 
     validation: Fraction = 0.1
     calibration: Fraction = 0.1
     test: Fraction = 0.2
     test_fold: int | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _leaves_training(self) -> Self:
@@ -256,6 +259,11 @@ class Recipe(_Part):
     )
     optimisation: Optimisation = Optimisation()
     health: Literal["stop", "warn"] = "stop"
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of the split."""
+        return self.seed if self.split.seed is None else self.split.seed
 
     def fingerprint(self) -> str:
         """Return 12 hex digits that differ whenever the training would differ."""

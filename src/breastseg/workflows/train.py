@@ -202,7 +202,7 @@ def case_groups(
 def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
     cases = data_set.cases
     groups, method = case_groups(cases, reading)
-    split = split_cases(cases, groups, recipe.split, seed=recipe.seed, method=method)
+    split = split_cases(cases, groups, recipe.split, seed=recipe.split_seed, method=method)
     together = sum(size for size in group_sizes(groups).values() if size > 1)
     sizes = ", ".join(f"{part} {len(ids)}" for part, ids in split.parts.items())
     log.info(
