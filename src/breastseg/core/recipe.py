@@ -200,6 +200,8 @@ class Optimisation(_Part):
     early_stopping: end after that many epochs without a higher validation Dice, counted from
         the first epoch that found anything.
     sampling: each image once per epoch, or as many lesion-free images as ones with a lesion.
+    deep_supervision: decoder levels below the image's resolution that have a head and a loss of
+        their own in training; each counts half as much as the level above it.
     """
 
     optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
@@ -219,6 +221,7 @@ class Optimisation(_Part):
     sampling: Literal["each", "balanced"] = "each"
     schedule: Schedule = Schedule()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deep_supervision: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _constants_agree(self) -> Self:
@@ -259,6 +262,16 @@ class Recipe(_Part):
     )
     optimisation: Optimisation = Optimisation()
     health: Literal["stop", "warn"] = "stop"
+
+    @model_validator(mode="after")
+    def _supervised_levels_are_there(self) -> Self:
+        wanted, channels = self.optimisation.deep_supervision, self.network.channels
+        if wanted > (most := len(channels) - 2):
+            raise ValueError(
+                f"optimisation.deep_supervision={wanted} must be at most {most}: that many decoder "
+                f"levels of the network with channels {channels} lie below the image's resolution"
+            )
+        return self
 
     @property
     def split_seed(self) -> int:

@@ -22,7 +22,7 @@ from breastseg.datasets.splits import DataSplit
 from breastseg.evaluation.baselines import ConstantMask
 from breastseg.evaluation.operating_point import OperatingPoint
 from breastseg.io.atomic import make_folder, write_json, write_text
-from breastseg.networks.spec import check_weights
+from breastseg.networks.spec import check_weights, without_training_heads
 from breastseg.training.lock import LOCK_NAME
 
 RUN_FORMAT = 1
@@ -137,8 +137,8 @@ class Run:
         return weights
 
     def save_best(self, weights: Mapping[str, Array]) -> None:
-        """Replace the best epoch's weights."""
-        save_weights(self.weights_path, weights)
+        """Replace the best epoch's weights; what deep supervision added stays in last/."""
+        save_weights(self.weights_path, without_training_heads(weights))
 
     def save_constant_mask(self, mask: ConstantMask) -> None:
         """Note the constant baseline, chosen on the training masks."""
@@ -224,7 +224,7 @@ class Run:
         state, sums = _read_state(folder / "state.json")
         paths = [folder / f"{name}.safetensors" for name in ("weights", "optimiser")]
         weights, moments = (read_weights(path, sha256=sums[path.stem]) for path in paths)
-        check_weights(self.recipe.network, weights, source=str(paths[0]))
+        self._check_training_weights(weights, paths[0])
         _check_moments(moments, weights, source=str(paths[1]))
         backend.load_weights(weights)
         backend.load_optimiser_state(moments)
@@ -242,8 +242,12 @@ class Run:
             return None
         path = folder / "average.safetensors"
         average = read_weights(path, sha256=_read_state(folder / "state.json")[1].get("average"))
-        check_weights(self.recipe.network, average, source=str(path))
+        self._check_training_weights(average, path)
         return average
+
+    def _check_training_weights(self, weights: Mapping[str, Array], path: Path) -> None:
+        heads = self.recipe.optimisation.deep_supervision
+        check_weights(self.recipe.network, weights, source=str(path), deep_supervision=heads)
 
     def state(self) -> TrainingState:
         """Return how far the training got.
