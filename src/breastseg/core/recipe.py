@@ -352,6 +352,8 @@ def _problem(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"'{field}' is no recipe field.{suggestion(path[-1], _fields(path[:-1]))}"
     message = str(error["msg"]).removeprefix("Value error, ")
+    if isinstance(error["input"], dict):  # a rule over several fields tells their values itself
+        return f"{field}: {message}"
     return f"{field}: {message}, got {_short(error['input'])}"
 
 
