@@ -14,6 +14,7 @@ from breastseg.core.image import Case
 from breastseg.core.lesion import check_threshold
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.layouts import find_data_set
+from breastseg.datasets.near_duplicates import case_groups
 from breastseg.datasets.splits import PARTS
 from breastseg.evaluation.baselines import ALL_BACKGROUND, ConstantMask
 from breastseg.evaluation.scorecard import (
@@ -32,7 +33,6 @@ from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import Picture, data_uri, scorecard_page
 from breastseg.training.checkpoint import Run, open_run
 from breastseg.workflows.progress import Reading, log_file, silent_reading
-from breastseg.workflows.train import case_groups
 
 log = logging.getLogger(__name__)
 _PICTURE_SIDE = 512

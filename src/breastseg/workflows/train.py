@@ -18,7 +18,7 @@ from breastseg.core.image import Pixels
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.layouts import find_data_set
-from breastseg.datasets.near_duplicates import group_sizes, near_duplicate_groups
+from breastseg.datasets.near_duplicates import case_groups, group_sizes
 from breastseg.datasets.splits import DataSplit, split_cases
 from breastseg.evaluation.baselines import best_constant_mask
 from breastseg.evaluation.operating_point import choose_operating_point
@@ -182,26 +182,11 @@ def _check_cases(cases: Sequence[CaseFiles], reading: Reading) -> None:
         reading("Checking images and masks", done, len(cases))
 
 
-def case_groups(
-    cases: Sequence[CaseFiles], reading: Reading = silent_reading
-) -> tuple[dict[str, str], str]:
-    """Group cases by patient where every one has one, else by near duplicates.
-
-    Returns:
-        Group by case id, and in words what the groups are.
-    """
-    patients = {case.case_id: case.patient_id for case in cases if case.patient_id is not None}
-    if len(patients) == len(cases):
-        return patients, "patient"
-    groups = near_duplicate_groups(
-        cases, progress=lambda done: reading("Looking for near duplicates", done, len(cases))
-    )
-    return groups, "near-duplicate group"
-
-
 def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
     cases = data_set.cases
-    groups, method = case_groups(cases, reading)
+    groups, method = case_groups(
+        cases, progress=lambda done: reading("Looking for near duplicates", done, len(cases))
+    )
     split = split_cases(cases, groups, recipe.split, seed=recipe.split_seed, method=method)
     together = sum(size for size in group_sizes(groups).values() if size > 1)
     sizes = ", ".join(f"{part} {len(ids)}" for part, ids in split.parts.items())
