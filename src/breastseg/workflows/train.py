@@ -13,19 +13,19 @@ from typing import Any, Literal
 import breastseg
 from breastseg.backends.onnx.network import onnx_file
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
-from breastseg.core.errors import LayoutError, RunFolderError
+from breastseg.core.errors import RunFolderError
 from breastseg.core.image import Pixels
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
+from breastseg.datasets.checked import CheckedData, check_data, content_of, find_training_data
 from breastseg.datasets.layouts import find_data_set
-from breastseg.datasets.near_duplicates import case_groups, group_sizes
+from breastseg.datasets.near_duplicates import group_sizes
 from breastseg.datasets.splits import DataSplit, split_cases
 from breastseg.evaluation.baselines import best_constant_mask
 from breastseg.evaluation.operating_point import choose_operating_point
 from breastseg.evaluation.overlap import Mask
 from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
-from breastseg.io.raster import file_sha256
 from breastseg.networks.schedules import is_over
 from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
@@ -57,7 +57,7 @@ ANYWHERE = Hardware()
 
 
 def train(
-    data: Path,
+    data: Path | CheckedData,
     recipe: Recipe,
     *,
     framework: str,
@@ -69,7 +69,8 @@ def train(
     """Train a network from the scans and masks of a folder.
 
     Args:
-        data: a folder of a known layout; see datasets.layouts.
+        data: a folder of a known layout, see datasets.layouts; or one that was checked before,
+            so that several trainings read it once.
         recipe: everything that decides the training.
         framework: pytorch or tensorflow.
         output: the run folder; runs/<recipe>-<framework>-<fingerprint> where None.
@@ -91,20 +92,18 @@ def train(
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}"
     path = output or Path("runs") / name
     require_new(path)
-    data_set = find_data_set(data)
-    _require_references(data_set)
+    data_set = find_training_data(data) if isinstance(data, Path) else data.data_set
     backend = _backend(recipe, framework, hardware)
-    _check_cases(data_set.cases, reading)
-    split = _split(data_set, recipe, reading)
+    checked = check_data(data_set, reading) if isinstance(data, Path) else data
+    split = _split(checked, recipe)
     constant = best_constant_mask(_references(data_set.only(split.parts["train"])))
-    content = _content(data_set.cases)
     with only_trainer(path):
         run = create_run(
             path,
             recipe=recipe,
             split=split,
-            environment=_environment(recipe, backend, hardware, data_set, content),
-            content=content,
+            environment=_environment(recipe, backend, hardware, data_set, checked.content),
+            content=checked.content,
         )
         run.save_constant_mask(constant)
         return _train(run, backend, data_set, listener, reading)
@@ -144,7 +143,7 @@ def _resume(
     reading: Reading,
 ) -> Run:
     data_set = find_data_set(data or Path(run.environment["data"]))
-    if _content(data_set.cases) != run.content:
+    if content_of(data_set.cases) != run.content:
         raise RunFolderError(
             f"{data_set.root}: expected the {len(run.content)} images that {run.path} was begun "
             "with, but images were added, removed or changed. Restore them, or train anew."
@@ -165,36 +164,16 @@ def _backend(recipe: Recipe, framework: str, hardware: Hardware) -> Backend:
     return make_backend(framework, config)
 
 
-def _require_references(data_set: DataSet) -> None:
-    without = [case.case_id for case in data_set.cases if case.mask_paths is None]
-    if without:
-        raise LayoutError(
-            f"{data_set.root}: training needs a reference mask for each image, but "
-            f"{len(without)} have none, such as '{without[0]}'. Add masks, all black where there "
-            "is no lesion."
-        )
-
-
-def _check_cases(cases: Sequence[CaseFiles], reading: Reading) -> None:
-    """Read every case once: a broken mask of the test part must not show after the training."""
-    for done, files in enumerate(cases, start=1):
-        read_case(files)
-        reading("Checking images and masks", done, len(cases))
-
-
-def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
-    cases = data_set.cases
-    groups, method = case_groups(
-        cases, progress=lambda done: reading("Looking for near duplicates", done, len(cases))
-    )
+def _split(checked: CheckedData, recipe: Recipe) -> DataSplit:
+    cases, groups, method = checked.data_set.cases, checked.groups, checked.method
     split = split_cases(cases, groups, recipe.split, seed=recipe.split_seed, method=method)
     together = sum(size for size in group_sizes(groups).values() if size > 1)
     sizes = ", ".join(f"{part} {len(ids)}" for part, ids in split.parts.items())
     log.info(
         "%s: %d images in %d groups (%s; %d images share one); %s",
-        *(data_set.layout, len(cases), len(set(groups.values())), method, together, sizes),
+        *(checked.data_set.layout, len(cases), len(set(groups.values())), method, together, sizes),
     )
-    for note in data_set.notes:
+    for note in checked.data_set.notes:
         log.warning("%s", note)
     return split
 
@@ -245,10 +224,6 @@ def _curves(history: Sequence[EpochRecord]) -> dict[str, str]:
 def _stopped_early(recipe: Recipe, state: TrainingState) -> bool:
     epochs = recipe.optimisation.epochs
     return state.epoch < epochs and is_over(recipe.optimisation, state.dice)
-
-
-def _content(cases: Iterable[CaseFiles]) -> dict[str, str]:
-    return {case.case_id: file_sha256(case.image_path) for case in cases}
 
 
 def _environment(
