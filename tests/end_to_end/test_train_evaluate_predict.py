@@ -353,3 +353,9 @@ def test_compare_wants_two_runs_and_each_once(runs, phantom_data, breastseg, tmp
         assert answer.code == 2
         assert "two different runs or more" in answer.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_below_the_constant_mask_is_called_useless(run):
+    """Two epochs are not enough for anything: the log must say so, whatever the score."""
+    told = (run / "breastseg.log").read_text()
+    assert "not above that of the best constant mask" in told

@@ -23,9 +23,9 @@ from breastseg.evaluation.baselines import ConstantMask
 from breastseg.evaluation.operating_point import OperatingPoint
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.networks.spec import check_weights
-from breastseg.training.lock import LOCK_NAME
 
 RUN_FORMAT = 1
+_BEGINNING = ("split.json", "groups.json", "recipe.json", "environment.json")
 Array = Float32[np.ndarray, "..."]
 
 
@@ -145,6 +145,11 @@ class Run:
         rows = ["".join("#" if cell else "." for cell in row) for row in mask.cells.tolist()]
         document = {"name": mask.name, "description": mask.description, "cells": rows}
         write_json(self.path / "constant-mask.json", {"schema_version": 1, **document})
+
+    @property
+    def has_constant_mask(self) -> bool:
+        """Whether the constant baseline was chosen yet."""
+        return (self.path / "constant-mask.json").is_file()
 
     def constant_mask(self) -> ConstantMask:
         """Return the mask that fits the training masks best, whatever the image."""
@@ -285,14 +290,17 @@ def _check_moments(moments: Mapping[str, Array], weights: Mapping[str, Array], s
 
 
 def require_new(path: Path) -> None:
-    """Refuse a folder for a new run that holds anything but the lock of this process.
+    """Refuse a folder for a new run that holds anything but what a killed beginning leaves.
 
     Raises:
         RunFolderError: the folder exists and is not empty, or is a file.
     """
     if not path.exists():
         return
-    if not path.is_dir() or any(each.name != LOCK_NAME for each in path.iterdir()):
+    names = {each.name for each in path.iterdir()} if path.is_dir() else {"a file"}
+    visible = {name for name in names if not name.startswith(".")}
+    # In the order of create_run: without environment.json no epoch was trained.
+    if visible not in [set(_BEGINNING[:count]) for count in range(len(_BEGINNING))]:
         raise RunFolderError(
             f"{path}: expected a new or empty folder for the run, but it holds something. "
             f"Go on with `breastseg train --resume {path}`, or choose another --output."

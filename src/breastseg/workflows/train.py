@@ -23,7 +23,7 @@ from breastseg.datasets.near_duplicates import group_sizes
 from breastseg.datasets.splits import DataSplit, split_cases
 from breastseg.evaluation.baselines import best_constant_mask
 from breastseg.evaluation.operating_point import choose_operating_point
-from breastseg.evaluation.overlap import Mask
+from breastseg.evaluation.overlap import Mask, dice
 from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
 from breastseg.networks.schedules import is_over
@@ -96,7 +96,6 @@ def train(
     backend = _backend(recipe, framework, hardware)
     checked = check_data(data_set, reading) if isinstance(data, Path) else data
     split = _split(checked, recipe)
-    constant = best_constant_mask(_references(data_set.only(split.parts["train"])))
     with only_trainer(path):
         run = create_run(
             path,
@@ -105,7 +104,6 @@ def train(
             environment=_environment(recipe, backend, hardware, data_set, checked.content),
             content=checked.content,
         )
-        run.save_constant_mask(constant)
         return _train(run, backend, data_set, listener, reading)
 
 
@@ -286,6 +284,9 @@ def _train(
     run: Run, backend: Backend, data_set: DataSet, listener: Listener | None, reading: Reading
 ) -> Run:
     with log_file(run.path):
+        if not run.has_constant_mask:
+            masks = _references(data_set.only(run.split.parts["train"]))
+            run.save_constant_mask(best_constant_mask(masks))
         parts = [data_set.only(run.split.parts[part]) for part in ("train", "validation")]
         training = _prepare(parts[0], run.recipe, "Reading the training part", reading)
         validation = _prepare(parts[1], run.recipe, "Reading the validation part", reading)
@@ -300,7 +301,7 @@ def _train(
             raise
         _choose_operating_point(run, data_set, reading)
         _finish(run)
-        _judge(state)
+        _judge(run, state, data_set)
     return run
 
 
@@ -328,10 +329,19 @@ def _finish(run: Run) -> None:
     run.seal(["weights.safetensors", "model.onnx"])
 
 
-def _judge(state: TrainingState) -> None:
-    """Say so when a network has learnt nothing: no score may hide it."""
-    if state.best is not None and state.best.validation_dice == 0:
+def _judge(run: Run, state: TrainingState, data_set: DataSet) -> None:
+    """Say so when a network is worth no more than a mask that never looks at the image."""
+    constant = run.constant_mask()
+    scores = [
+        dice(constant.on(reference.shape), reference)
+        for reference in _references(data_set.only(run.split.parts["validation"]))
+    ]
+    defined = [score for score in scores if score is not None]
+    floor = sum(defined) / len(defined) if defined else 0.0
+    if defined and state.best is not None and state.best.validation_dice <= floor:
         log.warning(
-            "The network finds nothing: the validation Dice was 0 in every epoch. It predicts "
-            "background everywhere. Train longer, or with another learning rate."
+            "The network has learnt nothing that is of use: its best validation Dice, %.3f, is "
+            "not above that of the best constant mask, %.3f, which is the same on every image. "
+            "Train longer, on more images or with another learning rate.",
+            *(state.best.validation_dice, floor),
         )
