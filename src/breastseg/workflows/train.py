@@ -1,16 +1,11 @@
 """breastseg train: from a folder of scans and a recipe to a run folder."""
 
-import hashlib
-import importlib.metadata
 import logging
-import os
-import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import breastseg
 from breastseg.backends.onnx.network import onnx_file
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
 from breastseg.core.errors import LayoutError, RunFolderError
@@ -38,6 +33,7 @@ from breastseg.training.checkpoint import (
     open_run,
     require_new,
 )
+from breastseg.training.environment import environment_of
 from breastseg.training.fit import Listener, fit
 from breastseg.training.lock import only_trainer
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
@@ -103,7 +99,9 @@ def train(
             path,
             recipe=recipe,
             split=split,
-            environment=_environment(recipe, backend, hardware, data_set, content),
+            environment=environment_of(
+                recipe, backend, data_set, content, threads=hardware.threads
+            ),
             content=content,
         )
         run.save_constant_mask(constant)
@@ -264,45 +262,6 @@ def _stopped_early(recipe: Recipe, state: TrainingState) -> bool:
 
 def _content(cases: Iterable[CaseFiles]) -> dict[str, str]:
     return {case.case_id: file_sha256(case.image_path) for case in cases}
-
-
-def _environment(
-    recipe: Recipe,
-    backend: Backend,
-    hardware: Hardware,
-    data_set: DataSet,
-    content: dict[str, str],
-) -> dict[str, Any]:
-    packages = {"pytorch": "torch", "tensorflow": "tensorflow"}
-    names = ["numpy", packages[backend.name]]
-    names += ["keras"] if backend.name == "tensorflow" else []
-    versions = {"breastseg": breastseg.__version__, "python": platform.python_version()}
-    for name in names:
-        versions[name] = _version(name)
-    digest = hashlib.sha256("".join(sorted(content.values())).encode()).hexdigest()
-    return {
-        "framework": backend.name,
-        "device": backend.device,
-        "precision": backend.precision,
-        "cpus": os.cpu_count(),
-        "platform": platform.platform(),
-        "versions": versions,
-        "data": str(data_set.root.resolve()),
-        "layout": data_set.layout,
-        "data_fingerprint": digest[:12],
-        "recipe_fingerprint": recipe.fingerprint(),
-        "seed": recipe.seed,
-        "threads": hardware.threads,
-    }
-
-
-def _version(package: str) -> str:
-    for name in (package, f"{package}-cpu"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "unknown"
 
 
 def _references(cases: Iterable[CaseFiles]) -> Iterator[Mask]:
