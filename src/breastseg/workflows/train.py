@@ -36,6 +36,7 @@ from breastseg.training.checkpoint import (
 from breastseg.training.environment import environment_of
 from breastseg.training.fit import Listener, fit
 from breastseg.training.lock import only_trainer
+from breastseg.training.tracking import Listeners, Tracker
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
 log = logging.getLogger(__name__)
@@ -290,8 +291,11 @@ def _train(
         validation = _prepare(parts[1], run.recipe, "Reading the validation part", reading)
         log.info("Training on %s in %s, %s", backend.device, backend.name, backend.precision)
         run.unseal()
+        ids = [case.case_id for case in parts[1]]
+        tracker = Tracker(run, dict(zip(ids, validation, strict=True)))
+        told = Listeners(tracker, listener or silent_listener())
         try:
-            state = fit(backend, training, validation, run, listener or silent_listener())
+            state = fit(backend, training, validation, run, told, tracker.validated)
         except KeyboardInterrupt:
             if not run.weights_path.is_file():
                 run.save_best(backend.weights())
