@@ -67,12 +67,15 @@ def test_a_run_folder_holds_what_the_contract_says(run, framework, phantom_data)
     assert {
         *("recipe.json", "split.json", "groups.json", "environment.json", "metrics.jsonl"),
         *("weights.safetensors", "model.onnx", "checksums.json", "last", "breastseg.log"),
+        "tensorboard",
     } <= names
     assert not {"last.new", "last.old"} & names
     environment = json.loads((run / "environment.json").read_text())
     assert environment["framework"] == framework
     assert environment["data"] == str(phantom_data.resolve())
     assert environment["layout"] == "BUSI"
+    assert environment["run_format"] == 1
+    assert {"git", "versions", "processor", "threads", "seed"} <= environment.keys()
     assert open_run(run).state().epoch == 2
 
 

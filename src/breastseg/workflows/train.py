@@ -1,16 +1,11 @@
 """breastseg train: from a folder of scans and a recipe to a run folder."""
 
-import hashlib
-import importlib.metadata
 import logging
-import os
-import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import breastseg
 from breastseg.backends.onnx.network import onnx_file
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
 from breastseg.core.errors import RunFolderError
@@ -38,8 +33,10 @@ from breastseg.training.checkpoint import (
     open_run,
     require_new,
 )
+from breastseg.training.environment import environment_of
 from breastseg.training.fit import Listener, fit
 from breastseg.training.lock import only_trainer
+from breastseg.training.tracking import Listeners, Tracker
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
 log = logging.getLogger(__name__)
@@ -101,7 +98,9 @@ def train(
             path,
             recipe=recipe,
             split=split,
-            environment=_environment(recipe, backend, hardware, data_set, checked.content),
+            environment=environment_of(
+                recipe, backend, data_set, checked.content, threads=hardware.threads
+            ),
             content=checked.content,
         )
         return _train(run, backend, data_set, listener, reading)
@@ -224,45 +223,6 @@ def _stopped_early(recipe: Recipe, state: TrainingState) -> bool:
     return state.epoch < epochs and is_over(recipe.optimisation, state.dice)
 
 
-def _environment(
-    recipe: Recipe,
-    backend: Backend,
-    hardware: Hardware,
-    data_set: DataSet,
-    content: dict[str, str],
-) -> dict[str, Any]:
-    packages = {"pytorch": "torch", "tensorflow": "tensorflow"}
-    names = ["numpy", packages[backend.name]]
-    names += ["keras"] if backend.name == "tensorflow" else []
-    versions = {"breastseg": breastseg.__version__, "python": platform.python_version()}
-    for name in names:
-        versions[name] = _version(name)
-    digest = hashlib.sha256("".join(sorted(content.values())).encode()).hexdigest()
-    return {
-        "framework": backend.name,
-        "device": backend.device,
-        "precision": backend.precision,
-        "cpus": os.cpu_count(),
-        "platform": platform.platform(),
-        "versions": versions,
-        "data": str(data_set.root.resolve()),
-        "layout": data_set.layout,
-        "data_fingerprint": digest[:12],
-        "recipe_fingerprint": recipe.fingerprint(),
-        "seed": recipe.seed,
-        "threads": hardware.threads,
-    }
-
-
-def _version(package: str) -> str:
-    for name in (package, f"{package}-cpu"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "unknown"
-
-
 def _references(cases: Iterable[CaseFiles]) -> Iterator[Mask]:
     for files in cases:
         reference = read_case(files).reference
@@ -292,8 +252,11 @@ def _train(
         validation = _prepare(parts[1], run.recipe, "Reading the validation part", reading)
         log.info("Training on %s in %s, %s", backend.device, backend.name, backend.precision)
         run.unseal()
+        ids = [case.case_id for case in parts[1]]
+        tracker = Tracker(run, dict(zip(ids, validation, strict=True)))
+        told = Listeners(tracker, listener or silent_listener())
         try:
-            state = fit(backend, training, validation, run, listener or silent_listener())
+            state = fit(backend, training, validation, run, told, tracker.validated)
         except KeyboardInterrupt:
             if not run.weights_path.is_file():
                 run.save_best(backend.weights())
