@@ -67,6 +67,12 @@ def cross_validate(
     require_new(path)
     checked = check_data(find_training_data(data), reading)
     plan = Plan(framework=framework, num_folds=num_folds, recipe=recipe, data=data.resolve())
+    published = sorted({case.fold for case in checked.data_set.cases if case.fold is not None})
+    if published and published != list(range(1, num_folds + 1)):
+        log.warning(
+            "The data set publishes the folds %s, and %d were asked for: its folds are not used.",
+            *(", ".join(map(str, published)), num_folds),
+        )
     make_folder(path)
     with only_trainer(path):
         plan.save(path)
