@@ -105,10 +105,33 @@ class Preprocessing(_Part):
     size: Annotated[int, Field(ge=32, le=4096)] = 256
 
 
+class Folds(_Part):
+    """One fold of a cross-validation.
+
+    count: how many folds the groups are divided into.
+    fold: which one this training holds out, counted from 1.
+    part: test: all data are divided, the fold is the test part, and every image is tested once
+        over all folds. validation: test and calibration are as without folds, and the rest is
+        divided; the fold is the validation part, so that a choice made over all folds leaves
+        the test part unseen.
+    """
+
+    count: Annotated[int, Field(ge=2)]
+    fold: Count = 1
+    part: Literal["test", "validation"] = "test"
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold > self.count:
+            raise ValueError(f"fold must be one of 1 to {self.count}")
+        return self
+
+
 class Split(_Part):
     """Shares of the groups (patients, else near duplicates); what is left is training.
 
     test_fold: take the data set's own published fold as the test part instead.
+    folds: hold out one fold of a cross-validation instead of the share of that part.
     seed: of the random order of the groups; the recipe's own where None. Set it to train with
         several seeds on one and the same split.
     """
@@ -117,6 +140,7 @@ class Split(_Part):
     calibration: Fraction = 0.1
     test: Fraction = 0.2
     test_fold: int | None = None
+    folds: Folds | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
@@ -125,6 +149,8 @@ class Split(_Part):
             raise ValueError("validation + calibration + test must leave something for training")
         if not self.validation:
             raise ValueError("validation must be above 0: the best epoch is chosen there")
+        if self.folds and self.test_fold is not None:
+            raise ValueError("test_fold and folds both name the test part: set one of them")
         return self
 
 

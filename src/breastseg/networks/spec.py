@@ -183,3 +183,20 @@ def _first_difference(
             return f"'{name}' must have the shape {shape}, got {found[name]}"
     extra = next(name for name in found if name not in expected)
     return f"'{extra}' is not one of its weights"
+
+
+def check_moments(
+    moments: Mapping[str, Array], weights: Mapping[str, Array], *, source: str
+) -> None:
+    """Refuse an optimiser's moments, named `MOMENT.WEIGHT`, that are not of these weights.
+
+    Raises:
+        WeightsError: a moment is of no weight or of another shape.
+    """
+    shapes = {name: array.shape for name, array in weights.items()}
+    for name, array in moments.items():
+        if shapes.get(name.partition(".")[2]) != array.shape:
+            raise WeightsError(
+                f"{source}: '{name}' of shape {array.shape} belongs to no weight of the network. "
+                "Use the recipe.json that was saved beside it."
+            )
