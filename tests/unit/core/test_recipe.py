@@ -214,3 +214,9 @@ def test_a_spec_knows_its_stride_and_levels():
 def test_every_optimiser_constant_is_explicit():
     constants = {"learning_rate", "beta1", "beta2", "epsilon", "weight_decay"}
     assert constants <= set(json.loads(Optimisation().model_dump_json()))
+
+
+def test_a_size_that_the_network_cannot_halve_is_refused_with_one_that_fits():
+    with pytest.raises(RecipeError, match=r"size=100 must be a multiple of 8.*take 104"):
+        smoke().with_settings(["preprocessing.size=100"])
+    assert smoke().with_settings(["preprocessing.size=104"]).preprocessing.size == 104
