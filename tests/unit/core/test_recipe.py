@@ -14,7 +14,7 @@ from breastseg.core.recipe import (
     parse_recipe,
     read_recipe,
 )
-from breastseg.core.recipes import RECIPES, resolve_recipe
+from breastseg.core.recipes import RECIPES, resolve_recipe, smoke
 
 # --- the fingerprint names a run: it must never change for a released recipe -------------------
 
