@@ -1,4 +1,4 @@
-"""What is shown in a terminal: the table of a scorecard, curves of one line."""
+"""What is shown in a terminal: tables of scorecards and searches, curves of one line."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,6 +41,54 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
             console.print(_difference(row))
     for warning in document["warnings"]:
         console.print(f"[red]Leakage: {warning}")
+
+
+def print_search(document: Mapping[str, Any], *, most: int = 20) -> None:
+    """Print the ranking of a search and the selection gap of its winner on stdout.
+
+    Args:
+        document: search.json.
+        most: rows; the others are in search.json.
+    """
+    console = Console(highlight=False)
+    table = Table(title=document["details"]["Space"], box=rich.box.SIMPLE_HEAD)
+    names = [name.rpartition(".")[2].replace("_", " ") for name in document["parameters"]]
+    for heading in ("", "trial", *names):
+        table.add_column(heading)
+    for heading in ("validation Dice", "epochs", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("state")
+    for row in document["table"][:most]:
+        table.add_row(
+            str(row["rank"] or "-"),
+            str(row["number"]),
+            *(str(row["parameters"].get(name, "-")) for name in document["parameters"]),
+            _figure({"value": row["dice"], "interval": row["interval"]}, 3, interval=True),
+            str(row["epochs"]),
+            f"{row['seconds']:.0f} s",
+            row["state"],
+        )
+    console.print(table)
+    if (hidden := len(document["table"]) - most) > 0:
+        console.print(f"... and {hidden} more in search.json")
+    console.print(_gap_lines(document))
+
+
+def _gap_lines(document: Mapping[str, Any]) -> str:
+    gap = document["selection_gap"]
+    if gap is None:
+        return f"Selection gap: not known yet: {document['selection_gap_missing']}."
+    difference = {"value": gap["gap"], "interval": gap["interval"]}
+    lines = [
+        f"The winner, trial {document['winner']}, at the original resolution:",
+        f"  validation, where it was chosen  Dice {_figure(gap['validation'], 3, interval=True)}",
+        f"  test, which no trial saw         Dice {_figure(gap['test'], 3, interval=True)}",
+        f"  selection gap                         {_figure(difference, 3, interval=True)}",
+    ]
+    if constant := gap["constant_mask"]:
+        text = f"{constant['gap']:.3f}, from the images alone"
+        lines.append(f"  the best constant mask's gap          {text}")
+    return "\n".join(lines)
 
 
 def _difference(row: Mapping[str, Any]) -> str:
