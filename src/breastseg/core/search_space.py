@@ -317,7 +317,8 @@ def parse_space(document: Any, *, source: str) -> SearchSpace:
         return SearchSpace.model_validate(document)
     except ValidationError as error:
         problems = "; ".join(_problem(each, SearchSpace) for each in error.errors())
-        raise SearchSpaceError(f"{source}: {problems}.") from None
+        end = "" if problems.endswith("?") else "."
+        raise SearchSpaceError(f"{source}: {problems}{end}") from None
 
 
 def _problem(error: Any, model: type[BaseModel]) -> str:

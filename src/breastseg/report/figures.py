@@ -39,13 +39,17 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours of what is neither bar nor curve: text, and lines in the background."""
+    """Colours of what is neither bar nor curve: text, lines in the background, the card itself."""
 
     ink: str
     faint: str
+    card: str
 
 
-_LIGHT, _DARK = Theme(ink="#1c2833", faint="#d5dce3"), Theme(ink="#dbe4ec", faint="#34424f")
+_LIGHT, _DARK = (
+    Theme(ink="#1c2833", faint="#d5dce3", card="#ffffff"),
+    Theme(ink="#dbe4ec", faint="#34424f", card="#172028"),
+)
 
 
 def dice_histogram(

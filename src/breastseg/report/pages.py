@@ -212,6 +212,7 @@ def search_page(document: Mapping[str, Any]) -> str:
         figures=figures,
         wide_figures=wide,
         short=search_figures.short,
+        plain=search_figures.plain,
     )
 
 

@@ -1,5 +1,6 @@
 """Figures of a search: its history, what mattered, and all trials side by side."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,7 @@ def parallel_coordinates(names: Sequence[str], rows: Sequence[Mapping[str, Any]]
                     va="center",
                     fontsize="x-small",
                     color=theme.ink,
+                    bbox={"boxstyle": "round,pad=0.15", "color": theme.card, "alpha": 0.8},
                 )
         axes.set_xticks(range(len(names) + 1), [*map(short, names), "Dice"])
         axes.set(ylim=(-0.06, 1.06), yticks=[])
@@ -129,7 +131,7 @@ class _Axis:
         self._is_number = bool(known) and all(
             isinstance(value, int | float) and not isinstance(value, bool) for value in known
         )
-        self._known = sorted(known) if self._is_number else sorted(known, key=str)
+        self._known = sorted(known, key=None if self._is_number else _in_order)
         ends = (self._known[0], self._known[-1]) if self._is_number else (0, 1)
         self._is_log = self._is_number and ends[0] > 0 and ends[1] / ends[0] > 8
 
@@ -149,7 +151,16 @@ class _Axis:
         """Return labels and their heights."""
         few = len(self._known) <= (6 if self._is_number else _MOST_LABELS)
         shown = self._known if few else [self._known[0], self._known[-1]]
-        return [(_text(value), self.height(value)) for value in shown]
+        return [(plain(value), self.height(value)) for value in shown]
+
+
+def _in_order(value: Any) -> list[tuple[int, str]]:
+    """Sort texts by the numbers in them, so that 8-16 comes before 16-32."""
+    return [
+        (int(part), "") if part.isdigit() else (0, part)
+        for part in re.split(r"(\d+)", str(value))
+        if part
+    ]
 
 
 def short(name: str) -> str:
@@ -161,7 +172,14 @@ def short(name: str) -> str:
     return name.rpartition(".")[2].replace("_", " ")
 
 
-def _text(value: Any) -> str:
+def plain(value: Any) -> str:
+    """Return a value of a parameter to be read by people; search.json has all its digits.
+
+    >>> plain(0.00090626450), plain("dice"), plain(None)
+    ('0.000906', 'dice', '-')
+    """
+    if value is None:
+        return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

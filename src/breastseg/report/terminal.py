@@ -8,6 +8,8 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
+from breastseg.report.search_figures import plain, short
+
 _BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 
 
@@ -52,21 +54,19 @@ def print_search(document: Mapping[str, Any], *, most: int = 20) -> None:
     """
     console = Console(highlight=False)
     table = Table(title=document["details"]["Space"], box=rich.box.SIMPLE_HEAD)
-    names = [name.rpartition(".")[2].replace("_", " ") for name in document["parameters"]]
-    for heading in ("", "trial", *names):
-        table.add_column(heading)
+    for heading in ("rank", "trial", "parameters"):
+        table.add_column(heading, overflow="fold")
     for heading in ("validation Dice", "epochs", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("state")
     for row in document["table"][:most]:
+        told = (f"{short(name)} {plain(value)}" for name, value in row["parameters"].items())
         table.add_row(
-            str(row["rank"] or "-"),
+            str(row["rank"] or row["state"]),
             str(row["number"]),
-            *(str(row["parameters"].get(name, "-")) for name in document["parameters"]),
+            ", ".join(told),
             _figure({"value": row["dice"], "interval": row["interval"]}, 3, interval=True),
             str(row["epochs"]),
             f"{row['seconds']:.0f} s",
-            row["state"],
         )
     console.print(table)
     if (hidden := len(document["table"]) - most) > 0:
@@ -78,17 +78,22 @@ def _gap_lines(document: Mapping[str, Any]) -> str:
     gap = document["selection_gap"]
     if gap is None:
         return f"Selection gap: not known yet: {document['selection_gap_missing']}."
-    difference = {"value": gap["gap"], "interval": gap["interval"]}
     lines = [
         f"The winner, trial {document['winner']}, at the original resolution:",
         f"  validation, where it was chosen  Dice {_figure(gap['validation'], 3, interval=True)}",
         f"  test, which no trial saw         Dice {_figure(gap['test'], 3, interval=True)}",
-        f"  selection gap                         {_figure(difference, 3, interval=True)}",
+        f"  selection gap: validation minus test  {_signed(gap)}",
     ]
     if constant := gap["constant_mask"]:
-        text = f"{constant['gap']:.3f}, from the images alone"
-        lines.append(f"  the best constant mask's gap          {text}")
+        lines.append(
+            f"  that of the best constant mask        {_signed(constant)}, by images alone"
+        )
     return "\n".join(lines)
+
+
+def _signed(gap: Mapping[str, Any]) -> str:
+    span = gap["interval"]
+    return f"{gap['gap']:+.3f}" + (f" [{span['low']:+.3f}, {span['high']:+.3f}]" if span else "")
 
 
 def _difference(row: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ trained twice:
 
 import contextlib
 import logging
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,6 +35,10 @@ State = Literal["complete", "stopped", "pruned", "failed", "running"]
 IMPORTANCE_NEEDS = 8
 """Completed trials below which a parameter's importance would be noise."""
 
+LOCK_GRACE_S = 30
+"""Seconds after which the journal's lock is taken for one that a killed process left."""
+
+_PASSWORD = re.compile(r"://[^/\s]*@")
 _NAMELESS = timedelta(minutes=1)
 
 _STATES: Mapping[optuna.trial.TrialState, State] = {
@@ -146,7 +151,7 @@ class SearchStudy:
 
         Args:
             limit: trials in all; None for no end.
-            adopt: take up trials that were left on other machines, too.
+            adopt: take up trials that were begun on other machines or in other folders, too.
 
         Returns:
             None where no trial is left to begin.
@@ -163,7 +168,7 @@ class SearchStudy:
         """Whether a process works on a running trial, or may: on another machine."""
         if record.state != "running":
             return False
-        if record.host not in ("", socket.gethostname()):
+        if record.host and _place(self._path(record.number)) != (record.host, record.folder):
             return True
         try:
             with only_trainer(self._path(record.number)):
@@ -197,12 +202,12 @@ class SearchStudy:
 
     def _was_begun_here(self, trial: optuna.trial.FrozenTrial) -> bool:
         """Whether a lock in this folder tells if the trial is being trained."""
-        host = trial.user_attrs.get("host")
-        if host is None:
+        place = trial.user_attrs.get("place")
+        if place is None:
             # Drawn a moment ago, perhaps by another machine that has yet to write its name.
             begun = trial.datetime_start or datetime.now()
             return self._is_own or datetime.now() - begun > _NAMELESS
-        return bool(host == socket.gethostname())
+        return tuple(place) == _place(self._path(trial.number))
 
     def _path(self, number: int) -> Path:
         return self._folder / "trials" / f"{number:04d}"
@@ -239,11 +244,15 @@ class SearchStudy:
 
     def _in_hand(self, trial: optuna.Trial) -> TrialInHand:
         path = self._path(trial.number)
-        trial.set_user_attr("host", socket.gethostname())
-        trial.set_user_attr("folder", str(path.resolve()))
+        trial.set_user_attr("place", _place(path))
         dimensions = self._plan.space.dimensions()
         parameters = {each.name: suggest(trial, each) for each in dimensions}
         return TrialInHand(trial, parameters, path)
+
+
+def _place(path: Path) -> tuple[str, str]:
+    """Return the machine and the folder that a trial is trained in."""
+    return socket.gethostname(), str(path.resolve())
 
 
 def open_study(plan: StudyPlan, *, storage: str | None, folder: Path) -> SearchStudy:
@@ -268,12 +277,12 @@ def open_study(plan: StudyPlan, *, storage: str | None, folder: Path) -> SearchS
         )
     except Exception as error:
         # Whatever Optuna, SQLAlchemy or a database driver raises; each has errors of its own.
-        told = " ".join(str(error).split())
-        raise SearchFolderError(
-            f"{storage or folder / 'journal.log'}: the study cannot be opened "
-            f"({type(error).__name__}: {told[:300]}). Give another --storage or --output, or take "
-            "the file from a backup."
-        ) from None
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        text = (
+            f"{storage or folder / 'journal.log'}: the study cannot be opened ({told}). Give "
+            "another --storage or --output, or take the file from a backup."
+        )
+        raise SearchFolderError(_PASSWORD.sub("://***@", text)) from None
     return SearchStudy(study, plan, folder, is_own=storage is None)
 
 
@@ -282,7 +291,7 @@ def _storage(storage: str | None, folder: Path) -> Any:
         return storage
     path = str((Path(storage) if storage else folder / "journal.log").resolve())
     # The other lock of Optuna hangs where a killed process left it and the path is relative.
-    lock = optuna.storages.journal.JournalFileOpenLock(path)
+    lock = optuna.storages.journal.JournalFileOpenLock(path, grace_period=LOCK_GRACE_S)
     _mend_journal(Path(path), lock)
     return optuna.storages.JournalStorage(
         optuna.storages.journal.JournalFileBackend(path, lock_obj=lock)
@@ -310,14 +319,15 @@ def _mend_journal(path: Path, lock: optuna.storages.journal.JournalFileOpenLock)
 def _record(trial: optuna.trial.FrozenTrial) -> TrialRecord:
     attributes, state = trial.user_attrs, _STATES[trial.state]
     cause = str(attributes.get("cause", ""))
+    host, folder = attributes.get("place", ("", ""))
     return TrialRecord(
         number=trial.number,
         state="stopped" if state == "complete" and cause else state,
         parameters=dict(trial.params),
         value=trial.value if trial.state.is_finished() else None,
         repeats=tuple(Repeat(**each) for each in attributes.get("repeats", ())),
-        host=str(attributes.get("host", "")),
-        folder=str(attributes.get("folder", "")),
+        host=host,
+        folder=folder,
         cause=cause,
         dice={int(step): value for step, value in trial.intermediate_values.items()},
     )

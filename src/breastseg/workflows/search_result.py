@@ -100,7 +100,7 @@ def _details(plan: SearchPlan) -> dict[str, str]:
     repeats = f"{plan.repeats.count} {plan.repeats.kind}" if plan.repeats.count > 1 else "none"
     return {
         "Space": f"{plan.space.name}, "
-        + ("without end" if count is None else f"{count:,} combinations"),
+        + ("continuous" if count is None else f"{count:,} combinations"),
         "Strategy": f"{plan.strategy}, seed {plan.seed}; pruner: {plan.pruner}",
         "Repeats of each trial": repeats,
         "Recipe that all else is taken from": f"{plan.base.name} ({plan.base.fingerprint()})",

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from breastseg.core.errors import BreastsegError, HealthError, SearchSpaceError
 from breastseg.core.recipe import Recipe
 from breastseg.networks.schedules import is_over
+from breastseg.report.search_figures import plain
 from breastseg.training.checkpoint import EpochRecord, Run, open_run
 from breastseg.training.search import (
     Repeat,
@@ -129,7 +130,7 @@ def work(job: Job, watch: Watch) -> None:
 
 def _train_trial(job: Job, study: SearchStudy, trial: TrialInHand, watch: Watch) -> None:
     """Train the repeats of a trial and tell the study what came of it."""
-    told = ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
+    told = ", ".join(f"{name} {plain(value)}" for name, value in trial.parameters.items())
     log.info("trial %d: %s", trial.number, told)
     try:
         trial.finish(_repeats(job, study, trial, watch))
