@@ -97,10 +97,16 @@ class TrialRecord:
 
 
 class TrialInHand:
-    """A trial that this process has locked; made by SearchStudy.claim."""
+    """A trial that this process has locked; made by SearchStudy.claim.
 
-    def __init__(self, trial: optuna.Trial, parameters: Mapping[str, Label], path: Path) -> None:
+    was_left: whether a process that has ended began it.
+    """
+
+    def __init__(
+        self, trial: optuna.Trial, parameters: Mapping[str, Label], path: Path, *, was_left: bool
+    ) -> None:
         self._trial, self.parameters, self.path = trial, parameters, path
+        self.was_left = was_left
         self.number = trial.number
         self._told = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
@@ -227,8 +233,8 @@ class SearchStudy:
                 if self._study.get_trials(deepcopy=False)[trial.number].state.is_finished():
                     continue
                 held.enter_context(lock.pop_all())
-                log.info("trial %d: taken up where it was left", trial.number)
-                return self._in_hand(optuna.Trial(self._study, trial._trial_id))
+                again = optuna.Trial(self._study, trial._trial_id)
+                return self._in_hand(again, was_left=True)
         return None
 
     def _new_trial(self, limit: int | None, held: contextlib.ExitStack) -> TrialInHand | None:
@@ -242,12 +248,12 @@ class SearchStudy:
             # Another process took it for one that was left, in the moment before the lock.
         return None
 
-    def _in_hand(self, trial: optuna.Trial) -> TrialInHand:
+    def _in_hand(self, trial: optuna.Trial, *, was_left: bool = False) -> TrialInHand:
         path = self._path(trial.number)
         trial.set_user_attr("place", _place(path))
         dimensions = self._plan.space.dimensions()
         parameters = {each.name: suggest(trial, each) for each in dimensions}
-        return TrialInHand(trial, parameters, path)
+        return TrialInHand(trial, parameters, path, was_left=was_left)
 
 
 def _place(path: Path) -> tuple[str, str]:

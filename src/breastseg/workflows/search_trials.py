@@ -131,7 +131,7 @@ def work(job: Job, watch: Watch) -> None:
 def _train_trial(job: Job, study: SearchStudy, trial: TrialInHand, watch: Watch) -> None:
     """Train the repeats of a trial and tell the study what came of it."""
     told = ", ".join(f"{name} {plain(value)}" for name, value in trial.parameters.items())
-    log.info("trial %d: %s", trial.number, told)
+    log.info("trial %d%s: %s", trial.number, ", which was left" * trial.was_left, told)
     try:
         trial.finish(_repeats(job, study, trial, watch))
     except _PrunedError as pruned:
