@@ -246,7 +246,7 @@ def spaces_list(as_json: AsJson = False) -> None:
 def spaces_show(
     space: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A space.")],
 ) -> None:
-    """Print a space as JSON: a file for `search --space` to begin your own with."""
+    """Print a space as JSON, a file to begin your own for --space with."""
     from breastseg.core.search_spaces import resolve_space
 
     typer.echo(resolve_space(space).model_dump_json(indent=2))

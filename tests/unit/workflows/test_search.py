@@ -156,6 +156,20 @@ def test_only_the_winner_is_scored_and_only_once_it_is_known(trainer, plan, tmp_
     assert result.document["selection_gap_missing"] == "scored by nobody"
 
 
+def test_a_second_winner_on_test_is_told(trainer, plan, tmp_path, monkeypatch):
+    """Who goes on searching after a look at the test part has chosen by it, too."""
+    side = {"value": 0.5, "interval": None, "num_images": 2, "num_left_out": 0, "unit": None}
+    gap = {"won_with": 0.8, "validation": side, "test": side, "gap": 0.0, "interval": None}
+    gap |= {"constant_mask": None, "meaning": ""}
+    monkeypatch.setattr(search_result, "_gap", lambda *arguments: gap)
+    the_plan = plan(["bce", "dice", "focal"], seed=1)
+    assert losses_of(search(the_plan, output=tmp_path / "s", trials=1)) == ["bce"]
+    result = search(the_plan, output=tmp_path / "s")
+    assert losses_of(result)[0] == "dice"
+    assert result.document["scored_on_test"] == [0, result.document["winner"]]
+    assert "no longer unseen" in (tmp_path / "s" / "search.html").read_text()
+
+
 def test_an_interrupted_search_scores_nothing_on_test(trainer, plan, tmp_path, scored):
     trainer.on_loss["focal"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
