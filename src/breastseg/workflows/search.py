@@ -166,8 +166,14 @@ def _work(job: Job, jobs: int, watch: Watch) -> None:
 def _is_over(job: Job, study: SearchStudy) -> bool:
     """Whether nothing more will come: the trials are done, or the time is, for all processes."""
     records = study.records(job.limit)
-    if any(study.in_hand(record) for record in records):
-        log.warning("other processes still train trials; the last one to end scores the winner")
+    busy = [record for record in records if study.in_hand(record)]
+    if busy:
+        log.warning(
+            "%s still in training on %s: whoever ends last scores the winner. If it will not come "
+            "back, repeat the command with --adopt.",
+            ", ".join(f"trial {record.number}" for record in busy),
+            " and ".join(sorted({record.host or "this machine" for record in busy})),
+        )
         return False
     is_complete = all(record.state != "running" for record in records)
     return job.is_late or (is_complete and len(records) == job.limit)

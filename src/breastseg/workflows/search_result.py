@@ -42,10 +42,11 @@ DEFINITIONS: Mapping[str, str] = {
 }
 
 MEANING = (
-    "The winner was chosen because it did best on the validation images, and its epoch was, too: "
-    "its score there flatters. The test images were seen by no trial and scored for the winner "
-    "alone. The gap is what to take off; part of it may be that the images differ, which the "
-    "best constant mask, that nobody selected, shows: its own gap comes from the images alone."
+    "The winner was chosen because it did best on the validation images, and so was its epoch: "
+    "its score there flatters. The test images were seen by no trial and are scored for the "
+    "winner alone: report that figure. Part of the gap is chance, and part may be that the images "
+    "differ: the best constant mask, which nobody selected, has a gap that comes from the images "
+    "alone."
 )
 
 

@@ -132,6 +132,10 @@ def _train_trial(job: Job, study: SearchStudy, trial: TrialInHand, watch: Watch)
     """Train the repeats of a trial and tell the study what came of it."""
     told = ", ".join(f"{name} {plain(value)}" for name, value in trial.parameters.items())
     log.info("trial %d%s: %s", trial.number, ", which was left" * trial.was_left, told)
+    if (same := _same(study, trial)) is not None:
+        log.info("trial %d: as trial %d, not trained again", trial.number, same.number)
+        trial.finish(same.repeats)
+        return
     try:
         trial.finish(_repeats(job, study, trial, watch))
     except _PrunedError as pruned:
@@ -144,6 +148,12 @@ def _train_trial(job: Job, study: SearchStudy, trial: TrialInHand, watch: Watch)
         # Such as too little memory for a wide network: other trials may do.
         log.debug("trial %d", trial.number, exc_info=error)
         trial.fail(f"{type(error).__name__}: {error}")
+
+
+def _same(study: SearchStudy, trial: TrialInHand) -> TrialRecord | None:
+    """Find a trial of the same combination; it would come out alike to the last bit."""
+    judged = (each for each in study.records() if each.state in ("complete", "stopped"))
+    return next((each for each in judged if each.parameters == trial.parameters), None)
 
 
 def _repeats(job: Job, study: SearchStudy, trial: TrialInHand, watch: Watch) -> list[Repeat]:

@@ -276,6 +276,14 @@ def test_hopeless_trials_are_pruned_and_ranked_apart(trainer, plan, tmp_path):
         assert len(row["repeats"]) == 1
 
 
+def test_a_combination_that_comes_up_again_is_not_trained_again(trainer, plan, tmp_path):
+    result = search(plan(["bce", "dice"], strategy="tpe"), output=tmp_path / "s", trials=5)
+    assert len(result.document["table"]) == 5
+    assert len(trainer.recipes) == len(set(losses_of(result)))
+    same = [row["number"] for row in result.document["table"] if row["rank"] and row["dice"] > 0.7]
+    assert result.document["winner"] == min(same), "the one that has the weights"
+
+
 def test_another_search_in_the_folder_is_refused_with_the_difference(trainer, plan, tmp_path):
     search(plan(), output=tmp_path / "s")
     other = smoke().with_settings(["optimisation.batch_size=2"])
