@@ -7,6 +7,8 @@ BreastsegError                exit code 2
 |   |-- ReferenceMaskError    a reader's mask is missing, grey or of another kind
 |   |-- GeometryError         shapes or spacings disagree
 |   |-- RecipeError           a recipe field is unknown or out of range
+|   |-- SearchSpaceError      what a search shall vary is unknown, endless or no recipe
+|   |-- SearchFolderError     a search folder belongs to another search, or its study is damaged
 |   |-- SplitError            a patient or group would be on both sides, or a part is empty
 |   |-- WeightsError          weights do not fit the network, or their file is damaged
 |   `-- RunFolderError        a run folder is incomplete, in use or of another version
@@ -50,6 +52,14 @@ class GeometryError(InputError):
 
 class RecipeError(InputError):
     """A recipe has an unknown field or a value out of range."""
+
+
+class SearchSpaceError(InputError):
+    """What a search shall vary is unknown, has no end, or makes no recipe."""
+
+
+class SearchFolderError(InputError):
+    """A search folder holds another search, or its study cannot be read."""
 
 
 class SplitError(InputError):
