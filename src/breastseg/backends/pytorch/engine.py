@@ -7,12 +7,17 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from breastseg.backends.protocol import BackendConfig, Logits, Precision, precision_of
+from breastseg.backends.protocol import (
+    BackendConfig,
+    Logits,
+    Precision,
+    distance_for,
+    precision_of,
+)
 from breastseg.backends.pytorch.losses import total_loss
 from breastseg.backends.pytorch.network import UNet
 from breastseg.backends.pytorch.optimiser import Optimiser
 from breastseg.core.errors import InputError
-from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.spec import check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import pad_to_stride
@@ -55,9 +60,8 @@ class Engine:
         return total
 
     def _distance(self, batch: Batch) -> Tensor | None:
-        if not needs_distance(self._config.loss):
-            return None
-        return torch.from_numpy(signed_distance(batch.targets)).to(self.device)
+        distance = distance_for(self._config.loss, batch)
+        return None if distance is None else torch.from_numpy(distance).to(self.device)
 
     @torch.inference_mode()
     def predict_logits(self, images: Images) -> Logits:

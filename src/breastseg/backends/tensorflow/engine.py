@@ -7,12 +7,17 @@ import numpy as np
 import tensorflow as tf
 from jaxtyping import Float32
 
-from breastseg.backends.protocol import BackendConfig, Logits, Precision, precision_of
+from breastseg.backends.protocol import (
+    BackendConfig,
+    Logits,
+    Precision,
+    distance_for,
+    precision_of,
+)
 from breastseg.backends.tensorflow.losses import total_loss
 from breastseg.backends.tensorflow.network import build_unet
 from breastseg.backends.tensorflow.optimiser import Optimiser
 from breastseg.core.errors import InputError
-from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.spec import Weight, check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import pad_to_stride
@@ -105,9 +110,8 @@ class Engine:
         return loss, tape.gradient(loss, self._optimiser.variables)
 
     def _distance(self, batch: Batch) -> tf.Tensor | None:
-        if not needs_distance(self._config.loss):
-            return None
-        return tf.constant(np.moveaxis(signed_distance(batch.targets), 1, -1))
+        distance = distance_for(self._config.loss, batch)
+        return None if distance is None else tf.constant(np.moveaxis(distance, 1, -1))
 
     def predict_logits(self, images: Images) -> Logits:
         """See Backend.predict_logits."""
