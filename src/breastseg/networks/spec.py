@@ -27,6 +27,10 @@ NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.1
 """Weight of the newest batch in the running statistics (Keras calls 0.9 the same)."""
 
+DROPOUT_STEPS = 2**16
+"""A dropout mask compares 16 random bits: four times fewer random numbers than 64, and a rate
+that is off by at most 1 in 131072."""
+
 Role = Literal["kernel", "bias", "scale", "mean", "variance"]
 Array = Float32[np.ndarray, "..."]
 
