@@ -15,6 +15,7 @@ from breastseg.backends.protocol import (
     precision_of,
 )
 from breastseg.backends.pytorch.losses import total_loss
+from breastseg.backends.pytorch.memory import keep_freed_memory
 from breastseg.backends.pytorch.network import UNet
 from breastseg.backends.pytorch.optimiser import Optimiser
 from breastseg.core.errors import InputError
@@ -35,6 +36,8 @@ class Engine:
             torch.set_num_threads(config.num_threads)
         self.device = _device(config.device)
         on_cuda = self.device == "cuda"
+        if not on_cuda:
+            keep_freed_memory()
         self.precision: Precision = precision_of(config.optimisation.precision, on_cuda=on_cuda)
         self._config = config
         self._network = UNet(config.network).to(self.device)
