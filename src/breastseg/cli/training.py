@@ -56,7 +56,7 @@ def train(
         typer.Option(
             min=0,
             help="Processes that prepare batches, 0 for a thread. Results don't depend on it.",
-            show_default="0 on a CPU",
+            show_default="0 on a CPU, up to 8 with a GPU",
         ),
     ] = None,
     as_json: AsJson = False,
