@@ -23,8 +23,8 @@ from breastseg.core.recipes import resolve_recipe
 from breastseg.evaluation.confidence import bootstrap_interval
 from breastseg.evaluation.scorecard import Contender
 from breastseg.training.checkpoint import open_run
-from breastseg.workflows.evaluate import score_runs
 from breastseg.workflows.progress import silent_reading
+from breastseg.workflows.scoring import score_models
 from breastseg.workflows.train import Hardware, resume, train
 
 LOSSES = ("bce", "dice", "bce-dice", "focal", "tversky")
@@ -86,7 +86,7 @@ def print_table(data: Path, output: Path, split: str) -> None:
     paths = [folder(output, *each) for each in chosen]
     for path in paths:
         open_run(path).weights()
-    scored = score_runs(
+    scored = score_models(
         paths,
         data,
         split=split,
@@ -98,7 +98,7 @@ def print_table(data: Path, output: Path, split: str) -> None:
     table = Table(title=f"{scored.details['Scored on']}")
     for heading in ("framework", "loss", "Dice [95 %]", "each seed", "sensitivity", "specificity"):
         table.add_column(heading)
-    models = dict(zip(chosen, scored.models, strict=True))
+    models = dict(zip(chosen, scored.model_contenders, strict=True))
     for framework, seeds in SEEDS.items():
         for loss in LOSSES:
             table.add_row(framework, loss, *_cells([models[framework, loss, s] for s in seeds]))

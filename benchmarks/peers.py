@@ -111,7 +111,7 @@ def plain_keras(
     spec: UNetSpec, cases: Sequence[PreparedCase], augmentation: Augmentation, batch: int
 ) -> Epoch:
     """Return an epoch of `fit` in float32."""
-    model = keras.models.clone_model(build_unet(spec), clone_function=_keras_layer)
+    model = keras.models.clone_model(build_unet(spec).network, clone_function=_keras_layer)
     model.compile(
         optimizer=keras.optimizers.AdamW(),
         loss=lambda target, logits: keras_bce_dice_loss(logits, target),

@@ -8,7 +8,7 @@ import torch
 from torch.profiler import ProfilerActivity
 
 from breastseg.backends.protocol import Backend
-from breastseg.backends.tensorflow.engine import _tensors
+from breastseg.backends.tensorflow.engine import _channels_last
 from breastseg.pipeline.batches import Batch
 
 ROWS, REPEATS = 16, 5
@@ -34,14 +34,14 @@ def _pytorch(backend: Backend, batch: Batch) -> None:
 
 def _tensorflow(backend: Backend, batch: Batch) -> None:
     """Time what a step is made of; the parts are differences, so they are coarse."""
-    images, targets = _tensors(batch)
-    model, gradients = backend._model, backend._compiled_gradients
+    images, targets = _channels_last(batch.images), backend._targets(batch)
+    model, gradients = backend._models.network, backend._compiled_gradients
     forward = tf.function(lambda images: tf.reduce_sum(model(images, training=True)))
     without_dropout = tf.function(lambda images: tf.reduce_sum(model(images, training=False)))
-    copied = _milliseconds(lambda: _tensors(batch))
+    copied = _milliseconds(lambda: (_channels_last(batch.images), backend._targets(batch)))
     inference = _milliseconds(lambda: float(without_dropout(images)))
     training = _milliseconds(lambda: float(forward(images)))
-    both = _milliseconds(lambda: float(gradients(images, targets, None)[0]))
+    both = _milliseconds(lambda: float(gradients(images, targets)[0]))
     whole = _milliseconds(lambda: backend.train_step(batch, step=4, learning_rate=1e-3))
     for name, spent in (
         ("copy of the inputs", copied),

@@ -113,10 +113,10 @@ def test_an_optimiser_whose_step_is_never_called_is_stopped_after_one_epoch(fram
 
 def end_with_a_sigmoid(engine):
     if engine.name == "pytorch":
-        engine._network.register_forward_hook(lambda module, given, logits: torch.sigmoid(logits))
+        head = engine._network.head
+        head.register_forward_hook(lambda module, given, logits: torch.sigmoid(logits))
         return
-    model = engine._model
-    engine._model = lambda images, training: tf.sigmoid(model(images, training=training))
+    engine._models.network.get_layer("head").activation = tf.sigmoid
 
 
 @frameworks
@@ -183,3 +183,24 @@ def test_a_healthy_smoke_training_on_phantoms_raises_no_alarm(
     assert all(math.isfinite(each.loss) for each in state.history)
     warnings = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert [each.getMessage() for each in warnings if each.name.endswith("training.fit")] == []
+
+
+@frameworks
+def test_a_healthy_training_whose_loss_may_be_negative_raises_no_alarm(
+    framework, phantom_data, tmp_path, caplog
+):
+    of = smoke().with_settings(
+        [
+            *("loss=bce-dice:1,boundary:0.01", "optimisation.epochs=20"),
+            *("preprocessing.size=32", "optimisation.precision=float32"),
+            "optimisation.batch_size=2",
+        ]
+    )
+    run = train(
+        phantom_data, of, framework=framework, output=tmp_path / "run", hardware=Hardware(threads=1)
+    )
+    losses = [record.loss for record in run.state().history]
+    assert len(losses) == 20
+    assert losses[-1] < losses[0]
+    told = [each for each in caplog.records if each.name.endswith("training.fit")]
+    assert [each.getMessage() for each in told if each.levelno >= logging.WARNING] == []

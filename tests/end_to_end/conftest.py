@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,20 @@ def process():
         if each.poll() is None:
             each.kill()
         each.communicate()
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Path, "subprocess.Popen[str]"], None]:
+    """Return a function that waits until a process has written a file, or fails if it ends."""
+
+    def wait(path: Path, process: "subprocess.Popen[str]", seconds: float = 120) -> None:
+        end = time.monotonic() + seconds
+        while not path.is_file():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end, f"no {path.name} within {seconds} s"
+            time.sleep(0.005)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

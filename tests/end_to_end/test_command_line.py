@@ -319,7 +319,7 @@ def resume_with_settings(bench):
         bench.run,
         "--set",
         "seed=1",
-    ], "leave --recipe, --set, --framework and --output away"
+    ], "leave --recipe, --set, --framework, --folds and --output away"
 
 
 def resume_of_no_run(bench):

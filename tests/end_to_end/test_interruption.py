@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 
 import numpy as np
 
@@ -11,17 +10,8 @@ from breastseg.backends.weights import read_weights
 LONG = ("--set", "optimisation.epochs=25", "--set", "optimisation.batch_size=2")
 
 
-def wait_for(path, process, seconds=120):
-    """Wait until a file is there, and fail at once when the process ends before."""
-    end = time.monotonic() + seconds
-    while not path.is_file():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, f"no {path.name} within {seconds} s"
-        time.sleep(0.005)
-
-
 def test_an_interrupted_training_can_be_used_and_resumed(
-    framework, process, breastseg, small, phantom_data, tmp_path
+    framework, process, wait_for, breastseg, small, phantom_data, tmp_path
 ):
     run = tmp_path / "run"
     command = ("train", phantom_data, "--framework", framework, *small, *LONG)
@@ -50,7 +40,9 @@ def test_an_interrupted_training_can_be_used_and_resumed(
         assert all(np.array_equal(found[key], expected[key]) for key in expected), name
 
 
-def test_a_terminated_command_ends_like_an_interrupted_one(process, phantom_data, tmp_path):
+def test_a_terminated_command_ends_like_an_interrupted_one(
+    process, wait_for, phantom_data, tmp_path
+):
     """As when a job scheduler's time is up."""
     begun = process(
         *("train", phantom_data, "--recipe", "smoke", "--set", "optimisation.epochs=10000"),

@@ -67,12 +67,15 @@ def test_a_run_folder_holds_what_the_contract_says(run, framework, phantom_data)
     assert {
         *("recipe.json", "split.json", "groups.json", "environment.json", "metrics.jsonl"),
         *("weights.safetensors", "model.onnx", "checksums.json", "last", "breastseg.log"),
+        "tensorboard",
     } <= names
     assert not {"last.new", "last.old"} & names
     environment = json.loads((run / "environment.json").read_text())
     assert environment["framework"] == framework
     assert environment["data"] == str(phantom_data.resolve())
     assert environment["layout"] == "BUSI"
+    assert environment["run_format"] == 1
+    assert {"git", "versions", "processor", "threads", "seed"} <= environment.keys()
     assert open_run(run).state().epoch == 2
 
 
@@ -355,3 +358,9 @@ def test_compare_wants_two_runs_and_each_once(runs, phantom_data, breastseg, tmp
         assert answer.code == 2
         assert "two different runs or more" in answer.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_below_the_constant_mask_is_called_useless(run):
+    """Two epochs are not enough for anything: the log must say so, whatever the score."""
+    told = (run / "breastseg.log").read_text()
+    assert "not above that of the best constant mask" in told

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from breastseg.core.errors import SplitError
-from breastseg.core.recipe import Split
+from breastseg.core.recipe import Folds, Split
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.splits import PARTS, split_cases
 
@@ -30,12 +30,25 @@ def data_sets(draw):
     return cases, groups
 
 
+folds = st.builds(
+    lambda count, fold, part: Folds(count=count, fold=min(fold, count), part=part),
+    st.sampled_from([2, 3, 5]),
+    st.integers(1, 5),
+    st.sampled_from(["test", "validation"]),
+)
+held_out = st.one_of(
+    st.none(),
+    st.sampled_from([1, 5]).map(lambda fold: {"test_fold": fold}),
+    folds.map(lambda each: {"folds": each}),
+)
 shares = st.builds(
-    Split,
+    lambda validation, calibration, test, other: Split(
+        validation=validation, calibration=calibration, test=test, **(other or {})
+    ),
     validation=st.sampled_from([0.05, 0.1, 0.25]),
     calibration=st.sampled_from([0.0, 0.1, 0.2]),
     test=st.sampled_from([0.0, 0.2, 0.3]),
-    test_fold=st.sampled_from([None, None, 1, 5]),
+    other=held_out,
 )
 seeds = st.integers(0, 2**32 - 1)
 
@@ -69,7 +82,8 @@ def test_parts_are_empty_only_where_none_is_wanted(data_set, share, seed):
     assert parts["train"]
     assert parts["validation"]
     assert bool(parts["calibration"]) == bool(share.calibration)
-    assert bool(parts["test"]) == bool(share.test or share.test_fold)
+    is_test_fold = share.test_fold or (share.folds and share.folds.part == "test")
+    assert bool(parts["test"]) == bool(share.test or is_test_fold)
 
 
 @given(data_sets(), shares, seeds, st.randoms(use_true_random=False))
@@ -92,6 +106,32 @@ def test_a_published_fold_is_the_test_part_and_nothing_else(data_set, share, see
     divided = divide(data_set, share, seed)
     expected = {case.case_id for case in data_set[0] if case.fold == share.test_fold}
     assert set(divided.parts["test"]) == expected
+
+
+@given(data_sets(), st.sampled_from([2, 3, 5]), seeds)
+@settings(deadline=None, max_examples=40)
+def test_over_all_folds_every_case_is_tested_once(data_set, count, seed):
+    tested = []
+    for fold in range(1, count + 1):
+        share = Split(calibration=0, folds=Folds(count=count, fold=fold))
+        tested += divide(data_set, share, seed).parts["test"]
+    assert sorted(tested) == sorted(case.case_id for case in data_set[0])
+
+
+@given(data_sets(), st.sampled_from([2, 3, 5]), seeds)
+@settings(deadline=None, max_examples=40)
+def test_folds_of_validation_leave_the_same_images_unseen(data_set, count, seed):
+    validated, unseen = [], set()
+    for fold in range(1, count + 1):
+        share = Split(calibration=0.1, folds=Folds(count=count, fold=fold, part="validation"))
+        parts = divide(data_set, share, seed).parts
+        validated += parts["validation"]
+        unseen.add((parts["test"], parts["calibration"]))
+    assert len(unseen) == 1
+    apart = {case_id for part in unseen.pop() for case_id in part}
+    everything = {case.case_id for case in data_set[0]}
+    assert len(validated) == len(set(validated))
+    assert set(validated) == everything - apart
 
 
 @given(seeds, st.integers(1, 4))

@@ -119,7 +119,7 @@ def predict(
     scans: Annotated[
         list[Path], typer.Argument(metavar="SCAN...", help="Pictures, or folders of pictures.")
     ],
-    model: Annotated[Path, typer.Option(metavar="RUN", help="A run folder.")],
+    model: Annotated[Path, typer.Option(metavar="RUN", help="A run, or the folds of one.")],
     output: Annotated[Path, typer.Option(help="Where the results go.")],
     threshold: Threshold = None,
     threads: Threads = None,

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,11 @@ from breastseg.cli.options import (
     show_values,
 )
 from breastseg.core.errors import InputError
+
+if TYPE_CHECKING:
+    from breastseg.core.recipe import Recipe
+    from breastseg.training.checkpoint import Run
+    from breastseg.workflows.train import Hardware
 
 
 def train(
@@ -38,6 +43,10 @@ def train(
         ),
     ] = None,
     settings: Settings = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="K", help="Train K networks, each with one fold held out."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -66,53 +75,135 @@ def train(
     Recognised are BUSI, BUS-BRA, nnU-Net raw, `images/` + `masks/`, and `x.png` + `x_mask.png`.
     Images are divided into train, validation, calibration and test so that no patient and no
     near duplicate is on two sides. Ctrl-C leaves a run that predicts and can be resumed.
+    With --folds every image is scored by the one network that held it out, and the folder is an
+    ensemble for `predict` and `evaluate`.
 
         breastseg train Dataset_BUSI_with_GT --framework tensorflow
         breastseg train DATA --recipe seed-latent256 --set optimisation.epochs=20
+        breastseg train DATA --folds 5 --output runs/five
         breastseg train --resume runs/ultrasound-scratch-pytorch-0123456789ab
     """
     from breastseg.core.recipes import resolve_recipe
-    from breastseg.workflows import train as workflow
-    from breastseg.workflows.progress import TrainingBar, log_to_terminal
+    from breastseg.workflows.progress import log_to_terminal
+    from breastseg.workflows.train import Hardware
 
     log_to_terminal(verbose=True)
-    hardware = workflow.Hardware(device=device.value, threads=threads, workers=workers)
+    hardware = Hardware(device=device.value, threads=threads, workers=workers)
     if resume is not None:
-        if settings or output or recipe or framework:
+        if settings or output or recipe or framework or folds:
             raise InputError(
                 "--resume goes on with the run's own recipe and framework: leave --recipe, --set, "
-                "--framework and --output away."
+                "--framework, --folds and --output away."
             )
-        epochs, best = workflow.progress_of(resume)
-        with TrainingBar(epochs, best=best) as bar:
-            run = workflow.resume(resume, data=data, hardware=hardware, listener=bar, reading=bar)
-    else:
-        if data is None:
-            raise InputError("train needs DATA, a folder of scans and masks, or --resume RUN.")
-        chosen = resolve_recipe(recipe or "ultrasound-scratch").with_settings(settings or [])
-        with TrainingBar(chosen.optimisation.epochs) as bar:
+        _resume(resume, data, hardware, as_json=as_json)
+        return
+    if data is None:
+        raise InputError("train needs DATA, a folder of scans and masks, or --resume RUN.")
+    chosen = resolve_recipe(recipe or "ultrasound-scratch").with_settings(settings or [])
+    name = framework.value if framework else "pytorch"
+    _begin(data, chosen, name, folds, output, hardware, as_json=as_json)
+
+
+def _begin(
+    data: Path,
+    recipe: "Recipe",
+    framework: str,
+    folds: int | None,
+    output: Path | None,
+    hardware: "Hardware",
+    *,
+    as_json: bool,
+) -> None:
+    """Train one network, or one for each fold."""
+    from breastseg.workflows import train as workflow
+    from breastseg.workflows.cross_validate import cross_validate
+    from breastseg.workflows.progress import TrainingBar
+
+    epochs = recipe.optimisation.epochs
+    with TrainingBar(epochs, num_folds=folds or 1) as bar:
+        if folds is None:
             run = workflow.train(
                 data,
-                chosen,
-                framework=framework.value if framework else "pytorch",
+                recipe,
+                framework=framework,
                 output=output,
                 hardware=hardware,
                 listener=bar,
                 reading=bar,
             )
-    summary = {"run": str(run.path), **workflow.summary(run)}
-    show_values(summary, as_json=as_json)
+        else:
+            model = cross_validate(
+                data,
+                recipe,
+                framework=framework,
+                num_folds=folds,
+                output=output,
+                hardware=hardware,
+                listeners=bar.begin_fold,
+                reading=bar,
+            )
+    if folds is None:
+        _show_run(run, as_json=as_json)
+    else:
+        _show_folds(model.path, data, hardware.threads, as_json=as_json)
+
+
+def _resume(path: Path, data: Path | None, hardware: "Hardware", *, as_json: bool) -> None:
+    """Go on with a training, or with a cross-validation."""
+    from breastseg.training.model import is_ensemble, read_plan
+    from breastseg.workflows import train as workflow
+    from breastseg.workflows.cross_validate import resume_folds
+    from breastseg.workflows.progress import TrainingBar
+
+    if not is_ensemble(path):
+        epochs, best = workflow.progress_of(path)
+        with TrainingBar(epochs, best=best) as bar:
+            run = workflow.resume(path, data=data, hardware=hardware, listener=bar, reading=bar)
+        _show_run(run, as_json=as_json)
+        return
+    plan = read_plan(path)
+    with TrainingBar(plan.recipe.optimisation.epochs, num_folds=plan.num_folds) as bar:
+        resume_folds(path, data=data, hardware=hardware, listeners=bar.begin_fold, reading=bar)
+    _show_folds(path, data or plan.data, hardware.threads, as_json=as_json)
+
+
+def _show_run(run: "Run", *, as_json: bool) -> None:
+    """Say what was trained, and how to score it."""
+    from breastseg.workflows.train import summary
+
+    show_values({"run": str(run.path), **summary(run)}, as_json=as_json)
     command = ["breastseg", "evaluate", str(run.path), str(run.environment["data"])]
     hint(f"Score it with: {shlex.join(command)}")
 
 
-def info(run: RunFolder, as_json: AsJson = False) -> None:
-    """Say what a run is, how far it got and how it was split."""
-    from breastseg.training.checkpoint import open_run
-    from breastseg.workflows.train import summary
+def _show_folds(path: Path, data: Path, threads: int | None, *, as_json: bool) -> None:
+    """Score every image by the fold that held it out, and say what was trained."""
+    from breastseg.report.terminal import print_scorecard
+    from breastseg.workflows.cross_validate import summary
+    from breastseg.workflows.evaluate import evaluate
+    from breastseg.workflows.progress import WorkBar, log_to_terminal
 
-    opened = open_run(run)
-    show_values({"run": str(run), **summary(opened)}, as_json=as_json)
+    log_to_terminal()
+    with WorkBar() as bar:
+        scored = evaluate(path, data, threads=threads, reading=bar)
+    dice = scored.document["table"][0]["summary"]["dice"]
+    show_values(
+        {"run": str(path), **summary(path), "out_of_fold_dice": round(dice["value"], 4)},
+        as_json=as_json,
+    )
+    if not as_json:
+        print_scorecard(scored.document)
+    hint(f"Look at {scored.output / 'scorecard.html'}")
+
+
+def info(run: RunFolder, as_json: AsJson = False) -> None:
+    """Say what a run or a cross-validation is, how far it got and how it was split."""
+    from breastseg.training.checkpoint import open_run
+    from breastseg.training.model import is_ensemble
+    from breastseg.workflows import cross_validate, train
+
+    found = cross_validate.summary(run) if is_ensemble(run) else train.summary(open_run(run))
+    show_values({"run": str(run), **found}, as_json=as_json)
 
 
 def augment(

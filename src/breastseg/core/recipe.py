@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from breastseg.core.errors import RecipeError, suggestion
 from breastseg.core.loss_terms import LossTerm, loss_from_text
+from breastseg.core.validation import problems
 
 SCHEMA_VERSION = 1
 
@@ -105,10 +106,33 @@ class Preprocessing(_Part):
     size: Annotated[int, Field(ge=32, le=4096)] = 256
 
 
+class Folds(_Part):
+    """One fold of a cross-validation.
+
+    count: how many folds the groups are divided into.
+    fold: which one this training holds out, counted from 1.
+    part: test: all data are divided, the fold is the test part, and every image is tested once
+        over all folds. validation: test and calibration are as without folds, and the rest is
+        divided; the fold is the validation part, so that a choice made over all folds leaves
+        the test part unseen.
+    """
+
+    count: Annotated[int, Field(ge=2)]
+    fold: Count = 1
+    part: Literal["test", "validation"] = "test"
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold > self.count:
+            raise ValueError(f"fold must be one of 1 to {self.count}")
+        return self
+
+
 class Split(_Part):
     """Shares of the groups (patients, else near duplicates); what is left is training.
 
     test_fold: take the data set's own published fold as the test part instead.
+    folds: hold out one fold of a cross-validation instead of the share of that part.
     seed: of the random order of the groups; the recipe's own where None. Set it to train with
         several seeds on one and the same split.
     """
@@ -117,6 +141,7 @@ class Split(_Part):
     calibration: Fraction = 0.1
     test: Fraction = 0.2
     test_fold: int | None = None
+    folds: Folds | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
@@ -125,6 +150,8 @@ class Split(_Part):
             raise ValueError("validation + calibration + test must leave something for training")
         if not self.validation:
             raise ValueError("validation must be above 0: the best epoch is chosen there")
+        if self.folds and self.test_fold is not None:
+            raise ValueError("test_fold and folds both name the test part: set one of them")
         return self
 
 
@@ -200,6 +227,8 @@ class Optimisation(_Part):
     early_stopping: end after that many epochs without a higher validation Dice, counted from
         the first epoch that found anything.
     sampling: each image once per epoch, or as many lesion-free images as ones with a lesion.
+    deep_supervision: decoder levels below the image's resolution that have a head and a loss of
+        their own in training; each counts half as much as the level above it.
     """
 
     optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
@@ -219,6 +248,7 @@ class Optimisation(_Part):
     sampling: Literal["each", "balanced"] = "each"
     schedule: Schedule = Schedule()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deep_supervision: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _constants_agree(self) -> Self:
@@ -259,6 +289,26 @@ class Recipe(_Part):
     )
     optimisation: Optimisation = Optimisation()
     health: Literal["stop", "warn"] = "stop"
+
+    @model_validator(mode="after")
+    def _supervised_levels_are_there(self) -> Self:
+        wanted, channels = self.optimisation.deep_supervision, self.network.channels
+        if wanted > (most := len(channels) - 2):
+            raise ValueError(
+                f"optimisation.deep_supervision={wanted} must be at most {most}: that many decoder "
+                f"levels of the network with channels {channels} lie below the image's resolution"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _size_can_be_halved(self) -> Self:
+        size, stride = self.preprocessing.size, self.network.stride
+        if size % stride:
+            raise ValueError(
+                f"preprocessing.size={size} must be a multiple of {stride}, which the network with "
+                f"channels {self.network.channels} halves it by: take {size + -size % stride}"
+            )
+        return self
 
     @property
     def split_seed(self) -> int:
@@ -329,30 +379,8 @@ def parse_recipe(document: Any, *, source: str) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        problems = "; ".join(_problem(each) for each in error.errors())
-        raise RecipeError(f"{source}: {problems}.") from None
-
-
-def _problem(error: Any) -> str:
-    path = [str(part) for part in error["loc"] if not str(part).startswith("function-")]
-    field = ".".join(path) or "the recipe"
-    if error["type"] == "extra_forbidden":
-        return f"'{field}' is no recipe field.{suggestion(path[-1], _fields(path[:-1]))}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{field}: {message}, got {_short(error['input'])}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _fields(path: list[str]) -> Iterable[str]:
-    model: Any = Recipe
-    for name in path:
-        field = model.model_fields.get(name) if hasattr(model, "model_fields") else None
-        model = field.annotation if field else None
-    return model.model_fields if hasattr(model, "model_fields") else ()
+        told = problems(error, of=Recipe, kind="recipe")
+        raise RecipeError(f"{source}: {told}.") from None
 
 
 def read_recipe(path: Path) -> Recipe:

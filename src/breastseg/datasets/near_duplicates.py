@@ -40,6 +40,23 @@ class _Views:
     details: Details
 
 
+def case_groups(
+    cases: Sequence[CaseFiles], *, progress: Callable[[int], None] = lambda done: None
+) -> tuple[dict[str, str], str]:
+    """Group cases by patient where every one has one, else by near duplicates.
+
+    Returns:
+        Group by case id, and in words what the groups are.
+
+    Raises:
+        ImageFileError: an image cannot be read.
+    """
+    patients = {case.case_id: case.patient_id for case in cases if case.patient_id is not None}
+    if len(patients) == len(cases):
+        return patients, "patient"
+    return near_duplicate_groups(cases, progress=progress), "near-duplicate group"
+
+
 def near_duplicate_groups(
     cases: Sequence[CaseFiles], *, progress: Callable[[int], None] = lambda done: None
 ) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from breastseg.core.errors import SplitError
-from breastseg.core.recipe import Split
+from breastseg.core.recipe import Folds, Split
 from breastseg.datasets.cases import CaseFiles
 
 Part = Literal["train", "validation", "calibration", "test"]
@@ -65,28 +65,29 @@ def split_cases(
     Args:
         cases: the data set.
         groups: group by case id; a group is never divided.
-        split: shares, or the published fold that is the test part.
+        split: shares, or the fold that is the test or the validation part.
         seed: of the random order.
         method: how the groups came about.
 
     Raises:
         SplitError: a part would be empty, or the data set has no such fold.
     """
-    wanted: dict[Part, float] = {
+    wanted = {
         "validation": split.validation,
         "calibration": split.calibration,
         "test": split.test,
     }
-    parts: dict[Part, list[CaseFiles]] = {part: [] for part in PARTS}
-    rest = list(cases)
-    if split.test_fold is not None:
-        parts["test"], rest = _published_fold(rest, split.test_fold)
-        wanted["test"] = 0.0
-        method = f"published fold {split.test_fold} as test, else by {method}"
-    wanted["train"] = 1 - sum(wanted.values()) - len(parts["test"]) / max(1, len(cases))
-    _deal(rest, groups, wanted, parts, seed=seed, num_cases=len(cases))
-    for part, share in wanted.items():
-        if not parts[part] and (share > 0 or part == "train"):
+    dealer = _Dealer(groups=groups, seed=seed, num_cases=len(cases))
+    held_out, kind = _held_out(cases, split, wanted, dealer)
+    method = f"{kind}, else by {method}" if kind else method
+    taken = {case.case_id for part in held_out.values() for case in part}
+    rest = [case for case in cases if case.case_id not in taken]
+    left = {part: 0.0 if part in held_out else share for part, share in wanted.items()}
+    left["train"] = 1 - sum(left.values()) - len(taken) / max(1, len(cases))
+    dealt = {**dealer.deal(rest, left), **held_out}
+    parts = {part: dealt.get(part, []) for part in PARTS}
+    for part in PARTS:
+        if not parts[part] and (part == "train" or wanted[part] > 0):
             raise SplitError(
                 f"the {part} part would be empty: {len(set(groups.values()))} groups ({method}) "
                 f"are too few for the shares of the recipe. {_way_out(part)}"
@@ -95,15 +96,52 @@ def split_cases(
     return DataSplit(method=method, parts=ids, groups=dict(groups))
 
 
-def _way_out(part: Part) -> str:
+def _way_out(part: str) -> str:
     if part in ("train", "validation"):
         return "Add cases, or lower the shares of the other parts (--set split.test=...)."
     return f"Add cases, or --set split.{part}=0."
 
 
-def _published_fold(
-    cases: Sequence[CaseFiles], fold: int
-) -> tuple[list[CaseFiles], list[CaseFiles]]:
+def _held_out(
+    cases: Sequence[CaseFiles], split: Split, wanted: Mapping[str, float], dealer: "_Dealer"
+) -> tuple[dict[str, list[CaseFiles]], str]:
+    """Return the parts that are not dealt by their shares, and in words what they are."""
+    if split.test_fold is not None:
+        return {"test": _published_fold(cases, split.test_fold)}, (
+            f"published fold {split.test_fold} as test"
+        )
+    if split.folds is None:
+        return {}, ""
+    if split.folds.part == "test":
+        folds, published = _test_folds(cases, split.folds, dealer)
+        name = "published fold" if published else "fold"
+        return {"test": folds[split.folds.fold]}, (
+            f"{name} {split.folds.fold} of {split.folds.count} as test"
+        )
+    fixed = {part: wanted[part] for part in ("calibration", "test")}
+    dealt = dealer.deal(cases, {**fixed, "rest": 1 - sum(fixed.values())})
+    folds = dealer.folds(dealt.pop("rest"), split.folds.count)
+    return {**dealt, "validation": folds[split.folds.fold]}, (
+        f"fold {split.folds.fold} of {split.folds.count} as validation"
+    )
+
+
+def _test_folds(
+    cases: Sequence[CaseFiles], folds: Folds, dealer: "_Dealer"
+) -> tuple[dict[int, list[CaseFiles]], bool]:
+    """Return the cases of each fold; the data set's published folds where there are as many."""
+    published: dict[int, list[CaseFiles]] = defaultdict(list)
+    for case in cases:
+        if case.fold is not None:
+            published[case.fold].append(case)
+    homes = [{dealer.groups[case.case_id] for case in fold} for fold in published.values()]
+    is_whole = sum(map(len, homes)) == len(set(dealer.groups.values()))
+    if set(published) == set(range(1, folds.count + 1)) and is_whole:
+        return published, True
+    return dealer.folds(cases, folds.count), False
+
+
+def _published_fold(cases: Sequence[CaseFiles], fold: int) -> list[CaseFiles]:
     test = [case for case in cases if case.fold == fold]
     if not test:
         folds = sorted({case.fold for case in cases if case.fold is not None})
@@ -111,38 +149,57 @@ def _published_fold(
             f"split.test_fold={fold}: the data set publishes "
             + (f"the folds {folds}." if folds else "no folds; set split.test instead.")
         )
-    return test, [case for case in cases if case.fold != fold]
+    return test
 
 
-def _deal(
-    cases: Sequence[CaseFiles],
-    groups: Mapping[str, str],
-    wanted: Mapping[Part, float],
-    parts: dict[Part, list[CaseFiles]],
-    *,
-    seed: int,
-    num_cases: int,
-) -> None:
-    """Place each group where the classes that it holds are missing most."""
-    members: dict[str, list[CaseFiles]] = defaultdict(list)
-    for case in cases:
-        members[groups[case.case_id]].append(case)
-    label_counts = Counter(case.label for case in cases)
-    scale = num_cases / max(1, len(cases))
-    missing = {
-        part: {label: share * scale * count for label, count in label_counts.items()}
-        for part, share in wanted.items()
-        if share > 0
-    }
-    names = sorted(members)
-    order = np.random.default_rng(seed).permutation(len(names)).tolist()
-    for name in sorted((names[i] for i in order), key=lambda name: -len(members[name])):
-        held = Counter(case.label for case in members[name])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dealer:
+    """Deals groups out. num_cases: of the whole data set, which the shares are of."""
 
-        def need(part: Part, held: Counter[str | None] = held) -> float:
-            return sum(n * missing[part][k] / label_counts[k] for k, n in held.items())
+    groups: Mapping[str, str]
+    seed: int
+    num_cases: int
 
-        part = max(missing, key=need)
-        parts[part] += members[name]
-        for label, count in held.items():
-            missing[part][label] -= count
+    def folds(self, cases: Sequence[CaseFiles], count: int) -> dict[int, list[CaseFiles]]:
+        """Divide cases evenly into folds, by number from 1.
+
+        Raises:
+            SplitError: a fold would be empty.
+        """
+        share = len(cases) / max(1, self.num_cases) / count
+        dealt = self.deal(cases, {str(fold): share for fold in range(1, count + 1)})
+        if not all(dealt.values()):
+            num_groups = len({self.groups[case.case_id] for case in cases})
+            raise SplitError(
+                f"{count} folds need at least as many groups, got {num_groups}. Ask for fewer."
+            )
+        return {fold: dealt[str(fold)] for fold in range(1, count + 1)}
+
+    def deal(
+        self, cases: Sequence[CaseFiles], wanted: Mapping[str, float]
+    ) -> dict[str, list[CaseFiles]]:
+        """Place each group where the classes that it holds are missing most."""
+        members: dict[str, list[CaseFiles]] = defaultdict(list)
+        for case in cases:
+            members[self.groups[case.case_id]].append(case)
+        label_counts = Counter(case.label for case in cases)
+        scale = self.num_cases / max(1, len(cases))
+        missing = {
+            part: {label: share * scale * count for label, count in label_counts.items()}
+            for part, share in wanted.items()
+            if share > 0
+        }
+        parts: dict[str, list[CaseFiles]] = {part: [] for part in missing}
+        names = sorted(members)
+        order = np.random.default_rng(self.seed).permutation(len(names)).tolist()
+        for name in sorted((names[i] for i in order), key=lambda name: -len(members[name])):
+            held = Counter(case.label for case in members[name])
+
+            def need(part: str, held: Counter[str | None] = held) -> float:
+                return sum(n * missing[part][k] / label_counts[k] for k, n in held.items())
+
+            part = max(missing, key=need)
+            parts[part] += members[name]
+            for label, count in held.items():
+                missing[part][label] -= count
+        return parts

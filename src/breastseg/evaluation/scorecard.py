@@ -140,11 +140,13 @@ class Scorecard:
 
     table: the model first, then the others on the same images.
     by_label: the model's summary for each class; empty where the data set names none.
+    by_fold: the model's summary for each fold of a cross-validation; else empty.
     cases: the model's scores, in the order in which they came.
     """
 
     table: tuple[Row, ...]
     by_label: Mapping[str, Summary]
+    by_fold: Mapping[str, Summary]
     cases: tuple[CaseScore, ...]
 
 
@@ -183,8 +185,16 @@ def score_case(case: Case, mask: Mask, *, group: str, label: str | None = None) 
     )
 
 
-def summarise(model: Contender, *others: Contender, seed: int = 0) -> Scorecard:
+def summarise(
+    model: Contender, *others: Contender, folds: Mapping[str, str] | None = None, seed: int = 0
+) -> Scorecard:
     """Return the scorecard of a model beside baselines, or other models, on the same cases.
+
+    Args:
+        model: whose scorecard it is.
+        others: on the same cases.
+        folds: the fold by case id, for those cases that one has held out.
+        seed: of resampling.
 
     Raises:
         InputError: no case, a case scored twice, or contenders with different cases.
@@ -204,7 +214,8 @@ def summarise(model: Contender, *others: Contender, seed: int = 0) -> Scorecard:
             )
             for contender in (model, *others)
         ),
-        by_label=_by_label(model.scores, seed),
+        by_label=_by(model.scores, {score.case_id: score.label for score in model.scores}, seed),
+        by_fold=_by(model.scores, folds or {}, seed),
         cases=tuple(model.scores),
     )
 
@@ -292,12 +303,16 @@ def _require_same_cases(model: Contender, other: Contender) -> None:
         )
 
 
-def _by_label(scores: Sequence[CaseScore], seed: int) -> dict[str, Summary]:
-    labels = sorted({score.label for score in scores if score.label is not None})
-    return {
-        label: _summary([score for score in scores if score.label == label], seed)
-        for label in labels
-    }
+def _by(
+    scores: Sequence[CaseScore], names: Mapping[str, str | None], seed: int
+) -> dict[str, Summary]:
+    """Return the summary of the cases of each name, in the order of names."""
+    members: dict[str, list[CaseScore]] = {}
+    for score in scores:
+        name = names.get(score.case_id)
+        if name is not None:
+            members.setdefault(name, []).append(score)
+    return {name: _summary(members[name], seed) for name in sorted(members)}
 
 
 def _summary(scores: Sequence[CaseScore], seed: int) -> Summary:

@@ -103,15 +103,17 @@ class Segmenter:
             GeometryError, WeightsError: see probability.
             InputError: the threshold is out of range.
         """
-        probability = self.probability(image)
-        labels, lesions = find_lesions(
-            probability, threshold=threshold, spacing_mm=image.spacing_mm
-        )
-        return Prediction(
-            case_id=case_id,
-            image=image,
-            probability=probability,
-            threshold=threshold,
-            labels=labels,
-            lesions=lesions,
-        )
+        return find(case_id, image, self.probability(image), threshold)
+
+
+def find(case_id: str, image: Image, probability: Pixels, threshold: float) -> Prediction:
+    """Find the lesions in a probability map of an image; arguments and errors of predict."""
+    labels, lesions = find_lesions(probability, threshold=threshold, spacing_mm=image.spacing_mm)
+    return Prediction(
+        case_id=case_id,
+        image=image,
+        probability=probability,
+        threshold=threshold,
+        labels=labels,
+        lesions=lesions,
+    )

@@ -120,6 +120,26 @@ def training_curves(
     return _figure("Training", alt, draw)
 
 
+def fold_curves(validation_dice: Sequence[Sequence[float]]) -> Figure:
+    """Show the validation Dice of each fold of a cross-validation over its epochs.
+
+    Args:
+        validation_dice: for each fold the mean Dice of each epoch, in [0, 1].
+    """
+
+    def draw(axes: "Axes", theme: _Theme) -> None:
+        for number, dice in enumerate(validation_dice):
+            style = _LINE_STYLES[number // len(_COLOURS) % len(_LINE_STYLES)]
+            colour = _COLOURS[number % len(_COLOURS)]
+            epochs = range(1, len(dice) + 1)
+            axes.plot(epochs, dice, color=colour, linestyle=style, label=f"fold {number + 1}")
+        axes.set(xlabel="epoch", ylabel="validation Dice", ylim=(0, 1))
+        axes.locator_params(axis="x", integer=True)
+
+    best = ", ".join(f"{max(dice, default=0):.3f}" for dice in validation_dice)
+    return _figure("Training of the folds", f"Best validation Dice of each fold: {best}.", draw)
+
+
 def dice_forest(estimates: Mapping[str, tuple[float, float, float]]) -> Figure:
     """Show the mean Dice of each contender as a dot with its interval, the first on top.
 

@@ -25,6 +25,7 @@ _STRIP_COLOUR = (16, 22, 28)
 _TEXT_COLOUR = (222, 229, 236)
 _WINDOW_PERCENTILES = (1, 99)
 _DASH, _GAP = 10, 6
+_PANEL_GAP = 4
 
 Grey = Float32[np.ndarray, "rows columns"]
 Mask = Bool[np.ndarray, "rows columns"]
@@ -84,6 +85,26 @@ def draw_overlay(
     if legend:
         canvas = _with_legend(canvas, mask, reference)
     return np.asarray(canvas)
+
+
+def triptych_png(
+    pixels: Grey, probability: Grey, mask: Mask, reference: Mask, *, longer_side: int = 256
+) -> bytes:
+    """Return a PNG of an image, of the network's probability, and of the outlines over the image.
+
+    Args:
+        probability: in [0, 1], drawn from black to white: what a network that marks nothing
+            has begun to see.
+        mask, reference: outlined as in draw_overlay.
+        longer_side: of each of the three pictures in pixels.
+    """
+    plain = draw_overlay(pixels, None, longer_side=longer_side, legend=False)
+    grey = np.asarray(np.rint(255 * np.clip(probability, 0, 1)), np.uint8)
+    seen = np.repeat(_scaled(grey, longer_side / max(grey.shape))[..., None], 3, axis=2)
+    outlined = draw_overlay(pixels, mask, reference, longer_side=longer_side, legend=False)
+    gap = np.full((len(plain), _PANEL_GAP, 3), _STRIP_COLOUR, np.uint8)
+    canvas = Pillow.fromarray(np.hstack([plain, gap, seen, gap, outlined]))
+    return encode_png(np.asarray(_with_legend(canvas, mask, reference)))
 
 
 def _windowed(pixels: Grey) -> UInt8[np.ndarray, "rows columns"]:

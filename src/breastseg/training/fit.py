@@ -1,17 +1,18 @@
 """The one training loop, for both frameworks."""
 
+import functools
 import itertools
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float32
 
-from breastseg.backends.protocol import Backend
+from breastseg.backends.protocol import Backend, Logits
 from breastseg.core.errors import HealthError
 from breastseg.core.recipe import Recipe
 from breastseg.networks.losses import needs_distance, signed_distance
@@ -42,12 +43,18 @@ class Listener(Protocol):
         """An epoch is done, validated and saved."""
 
 
+Onlooker = Callable[[int, int, Logits], None]
+"""Told what the network makes of the validation part: the epoch, the number (from 0) of the
+first case of a batch, and the batch's logits."""
+
+
 def fit(
     backend: Backend,
     training: Sequence[PreparedCase],
     validation: Sequence[PreparedCase],
     run: Run,
     listener: Listener,
+    onlooker: Onlooker | None = None,
     *,
     workers: int = 0,
 ) -> TrainingState:
@@ -71,7 +78,7 @@ def fit(
     if is_over(run.recipe.optimisation, state.dice):
         return state
     with BatchSource(training, batching_of(run.recipe), workers=workers) as batches:
-        loop = _Loop(backend, training, validation, batches, run, listener, state)
+        loop = _Loop(backend, training, validation, batches, run, listener, onlooker, state)
         loop.inspect_cases()
         while not is_over(run.recipe.optimisation, state.dice):
             state = loop.epoch(state)
@@ -112,11 +119,13 @@ class _Loop:
         batches: BatchSource,
         run: Run,
         listener: Listener,
+        onlooker: Onlooker | None,
         state: TrainingState,
     ) -> None:
         self._backend, self._training, self._validation = backend, training, validation
         self._batches = batches
-        self._run, self._recipe, self._listener = run, run.recipe, listener
+        self._run, self._recipe = run, run.recipe
+        self._listener, self._onlooker = listener, onlooker
         self._watch = health.LossWatch(state.history[0].loss if state.history else None)
         self._average: WeightAverage | None = None
         if decay := run.recipe.optimisation.ema_decay:
@@ -182,12 +191,14 @@ class _Loop:
         """Validate the averaged weights, or the last where there is no average."""
         batch_size = self._recipe.optimisation.batch_size
         some = self._training[:: max(1, len(self._training) // len(self._validation))]
+        show = self._onlooker and functools.partial(self._onlooker, epoch)
         try:
             if not math.isfinite(trained.change):
                 raise FloatingPointError
             if self._average is not None:
                 self._backend.load_weights(self._average.weights)
-            found, training_dice = validate(self._backend, self._validation, batch_size), None
+            found = validate(self._backend, self._validation, batch_size, show)
+            training_dice = None
             if epoch % TRAINING_DICE_EVERY == 0:
                 training_dice = validate(self._backend, some, batch_size).dice
         except FloatingPointError:
@@ -236,7 +247,9 @@ class _Loop:
         """Ask a range test for a learning rate; the weights of the backend are lost by it."""
         log.info("looking for a better learning rate")
         batches = itertools.chain.from_iterable(map(self._batches.epoch, itertools.count()))
-        weights = initial_weights(self._recipe.network, self._recipe.seed)
+        weights = initial_weights(
+            self._recipe.network, self._recipe.seed, self._recipe.optimisation.deep_supervision
+        )
         chosen = propose_learning_rate(self._backend, itertools.islice(batches, NUM_STEPS), weights)
         if chosen is not None and not rate / 2 <= chosen <= 2 * rate:
             return (
@@ -263,8 +276,16 @@ class Validation:
     highest_logit: float
 
 
-def validate(backend: Backend, cases: Sequence[PreparedCase], batch_size: int) -> Validation:
+def validate(
+    backend: Backend,
+    cases: Sequence[PreparedCase],
+    batch_size: int,
+    show: Callable[[int, Logits], None] | None = None,
+) -> Validation:
     """Score a network on cases.
+
+    Args:
+        show: called with the number of the first case and the logits of each batch.
 
     Raises:
         FloatingPointError: a logit is not finite. The loss of a step is taken before it, so
@@ -276,6 +297,8 @@ def validate(backend: Backend, cases: Sequence[PreparedCase], batch_size: int) -
         logits = backend.predict_logits(np.stack([case.image for case in chunk])[:, None])
         if not np.isfinite(logits).all():
             raise FloatingPointError("the network's logits must be finite, found NaN or infinity")
+        if show is not None:
+            show(start, logits)
         lowest, highest = min(lowest, float(logits.min())), max(highest, float(logits.max()))
         for case, found in zip(chunk, logits[:, 0] > 0, strict=True):
             if case.target.any():

@@ -220,7 +220,7 @@ def _rests(losses: Sequence[float]) -> bool:
     """Whether the last third of the epochs, at least 3, brought no loss that is 1 % lower."""
     recent = max(3, len(losses) // 3)
     before = min(losses[:-recent])
-    return before - min(losses[-recent:]) < LEAST_FALL * abs(before)
+    return before - min(losses[-recent:]) <= LEAST_FALL * abs(before)
 
 
 def sigmoid_applied_twice(course: Course) -> Finding | None:

@@ -10,8 +10,9 @@ from breastseg.evaluation.comparison import compare_pairs
 from breastseg.evaluation.scorecard import Contender, summarise, to_document
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.report.pages import comparison_page
-from breastseg.workflows.evaluate import Evaluation, score_runs
+from breastseg.workflows.evaluate import Evaluation
 from breastseg.workflows.progress import Reading, silent_reading
+from breastseg.workflows.scoring import score_models
 
 
 def compare(
@@ -46,7 +47,7 @@ def compare(
         raise InputError(
             f"compare needs two different runs or more, got {', '.join(map(str, runs)) or 'none'}."
         )
-    scored = score_runs(
+    scored = score_models(
         runs,
         data,
         split=split,
@@ -55,7 +56,7 @@ def compare(
         threads=threads,
         reading=reading,
     )
-    models = sorted(scored.models, key=_mean_dice, reverse=True)
+    models = sorted(scored.model_contenders, key=_mean_dice, reverse=True)
     floor = [contender for contender in scored.contenders if contender.role == "baseline"]
     details = {
         name: text

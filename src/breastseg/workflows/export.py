@@ -6,6 +6,7 @@ from breastseg.backends.onnx.network import onnx_file
 from breastseg.core.errors import InputError
 from breastseg.io.atomic import make_folder, write_bytes
 from breastseg.training.checkpoint import open_run
+from breastseg.training.model import is_ensemble
 
 
 def export(run: Path, output: Path, *, overwrite: bool = False) -> Path:
@@ -28,6 +29,11 @@ def export(run: Path, output: Path, *, overwrite: bool = False) -> Path:
     """
     if output.is_dir():
         raise InputError(f"{output}: expected a file name such as model.onnx, found a folder.")
+    if is_ensemble(run):
+        raise InputError(
+            f"{run}: expected one run, found the folds of a cross-validation, which are several "
+            f"networks. Export one of them, such as {run / 'fold-1'}."
+        )
     opened = open_run(run)
     data = onnx_file(opened.recipe, opened.weights())
     if output.is_file() and not overwrite:

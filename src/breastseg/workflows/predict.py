@@ -20,12 +20,12 @@ from breastseg.inference.prediction_folder import (
     PredictionFolder,
 )
 from breastseg.inference.runtime import Device
-from breastseg.inference.segment import Prediction, Segmenter
+from breastseg.inference.segment import Prediction, find
 from breastseg.io.atomic import write_text
 from breastseg.io.raster import file_sha256, read_image
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
-from breastseg.training.checkpoint import open_run
+from breastseg.training.model import OpenModel, load_model, open_model
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 
 _log = logging.getLogger("breastseg.predict")
@@ -79,7 +79,8 @@ def predict(
 
     Args:
         scans: pictures, and folders that are searched for pictures; masks are left out.
-        model: a run folder, of either framework; neither framework is needed.
+        model: a run folder, of either framework, or the folds of a cross-validation, whose mean
+            probability counts; neither framework is needed.
         output: the prediction folder, see inference.prediction_folder.
         threshold: operating threshold in (0, 1], see core.lesion.find_lesions; the model's own
             where None.
@@ -98,18 +99,17 @@ def predict(
     if threshold is not None:
         check_threshold(threshold)
     found = find_scans(scans, results_dir=output)
-    run = open_run(model)
+    chosen = open_model(model)
     maker = Maker(
-        fingerprint=run.fingerprint,
-        recipe=run.recipe.name,
-        framework=run.framework,
-        threshold=threshold or run.operating_threshold,
+        fingerprint=chosen.fingerprint,
+        recipe=chosen.recipe_name,
+        framework=chosen.framework,
+        threshold=threshold or chosen.operating_threshold,
     )
     folder = PredictionFolder(output, maker)
     if not overwrite:
         folder.refuse_others(case.case_id for case in found.cases)
-    segmenter = Segmenter.open(run.recipe, run.weights(), device=device, threads=threads)
-    job = _Job(folder, segmenter, overwrite)
+    job = _Job(folder, load_model(chosen, device=device, threads=threads), overwrite)
     with log_file(output):
         result = _predict_all(found, job, reading)
         folder.write_index(result.cases, result.failures)
@@ -122,7 +122,7 @@ class _Job:
     """What is done to each case."""
 
     folder: PredictionFolder
-    segmenter: Segmenter
+    model: OpenModel
     overwrite: bool
 
     def do(self, case: CaseFiles) -> CaseResult:
@@ -137,7 +137,8 @@ class _Job:
             return finished
         image = read_image(case.image_path)
         threshold = self.folder.maker.threshold
-        prediction = self.segmenter.predict(case.case_id, image, threshold)
+        probability = self.model.probability(image)
+        prediction = find(case.case_id, image, probability, threshold)
         return self.folder.write_case(prediction, overlay=_overlay(prediction), sha256=sha256)
 
 

@@ -119,12 +119,19 @@ class WorkBar:
 
 
 class TrainingBar(WorkBar):
-    """A progress bar for a training: loss, best validation Dice, time left of the whole run."""
+    """A progress bar for a training: loss, best validation Dice, time left of the whole run.
 
-    def __init__(self, epochs: int, *, best: float = 0.0) -> None:
+    Args:
+        epochs: of each training.
+        best: validation Dice so far.
+        num_folds: trainings that follow each other; begin_fold tells of each.
+    """
+
+    def __init__(self, epochs: int, *, best: float = 0.0, num_folds: int = 1) -> None:
         super().__init__()
         self._epochs = epochs
         self._best = best
+        self._num_folds, self._fold = num_folds, 1
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -139,17 +146,25 @@ class TrainingBar(WorkBar):
         )
         self._task: TaskID | None = None
 
+    def begin_fold(self, fold: int) -> Self:
+        """Go on to the training of a fold, counted from 1."""
+        self._fold, self._best = fold, 0.0
+        return self
+
     def step_done(self, *, epoch: int, step: int, num_steps: int, loss: float) -> None:
         """See Listener.step_done."""
+        epochs_before = (self._fold - 1) * self._epochs + epoch - 1
+        total = self._num_folds * self._epochs * num_steps
         if self._task is None:
-            done = (epoch - 1) * num_steps
             self._task = self._progress.add_task(
-                "Training", total=self._epochs * num_steps, completed=done, figures=""
+                "Training", total=total, completed=epochs_before * num_steps, figures=""
             )
+        fold = f"Fold {self._fold}/{self._num_folds}, epoch" if self._num_folds > 1 else "Epoch"
         self._progress.update(
             self._task,
-            completed=(epoch - 1) * num_steps + step,
-            description=f"Epoch {epoch}/{self._epochs}",
+            completed=epochs_before * num_steps + step,
+            total=total,
+            description=f"{fold} {epoch}/{self._epochs}",
             figures=f"loss {loss:.3f}  best validation Dice {self._best:.3f}",
         )
 

@@ -1,31 +1,26 @@
 """breastseg train: from a folder of scans and a recipe to a run folder."""
 
-import hashlib
-import importlib.metadata
 import logging
-import os
-import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import breastseg
 from breastseg.backends.onnx.network import onnx_file
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
-from breastseg.core.errors import LayoutError, RunFolderError
+from breastseg.core.errors import RunFolderError
 from breastseg.core.image import Pixels
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
+from breastseg.datasets.checked import CheckedData, check_data, content_of, find_training_data
 from breastseg.datasets.layouts import find_data_set
-from breastseg.datasets.near_duplicates import group_sizes, near_duplicate_groups
+from breastseg.datasets.near_duplicates import group_sizes
 from breastseg.datasets.splits import DataSplit, split_cases
 from breastseg.evaluation.baselines import best_constant_mask
 from breastseg.evaluation.operating_point import choose_operating_point
-from breastseg.evaluation.overlap import Mask
+from breastseg.evaluation.overlap import Mask, dice
 from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
-from breastseg.io.raster import file_sha256
 from breastseg.networks.schedules import is_over
 from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
@@ -39,8 +34,10 @@ from breastseg.training.checkpoint import (
     open_run,
     require_new,
 )
+from breastseg.training.environment import environment_of
 from breastseg.training.fit import Listener, fit
 from breastseg.training.lock import only_trainer
+from breastseg.training.tracking import Listeners, Tracker
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
 log = logging.getLogger(__name__)
@@ -64,7 +61,7 @@ ANYWHERE = Hardware()
 
 
 def train(
-    data: Path,
+    data: Path | CheckedData,
     recipe: Recipe,
     *,
     framework: str,
@@ -76,7 +73,8 @@ def train(
     """Train a network from the scans and masks of a folder.
 
     Args:
-        data: a folder of a known layout; see datasets.layouts.
+        data: a folder of a known layout, see datasets.layouts; or one that was checked before,
+            so that several trainings read it once.
         recipe: everything that decides the training.
         framework: pytorch or tensorflow.
         output: the run folder; runs/<recipe>-<framework>-<fingerprint> where None.
@@ -98,22 +96,20 @@ def train(
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}"
     path = output or Path("runs") / name
     require_new(path)
-    data_set = find_data_set(data)
-    _require_references(data_set)
+    data_set = find_training_data(data) if isinstance(data, Path) else data.data_set
     backend = _backend(recipe, framework, hardware)
-    _check_cases(data_set.cases, reading)
-    split = _split(data_set, recipe, reading)
-    constant = best_constant_mask(_references(data_set.only(split.parts["train"])))
-    content = _content(data_set.cases)
+    checked = check_data(data_set, reading) if isinstance(data, Path) else data
+    split = _split(checked, recipe)
     with only_trainer(path):
         run = create_run(
             path,
             recipe=recipe,
             split=split,
-            environment=_environment(recipe, backend, hardware, data_set, content),
-            content=content,
+            environment=environment_of(
+                recipe, backend, data_set, checked.content, threads=hardware.threads
+            ),
+            content=checked.content,
         )
-        run.save_constant_mask(constant)
         return _train(run, backend, hardware, data_set, listener, reading)
 
 
@@ -151,7 +147,7 @@ def _resume(
     reading: Reading,
 ) -> Run:
     data_set = find_data_set(data or Path(run.environment["data"]))
-    if _content(data_set.cases) != run.content:
+    if content_of(data_set.cases) != run.content:
         raise RunFolderError(
             f"{data_set.root}: expected the {len(run.content)} images that {run.path} was begun "
             "with, but images were added, removed or changed. Restore them, or train anew."
@@ -172,51 +168,16 @@ def _backend(recipe: Recipe, framework: str, hardware: Hardware) -> Backend:
     return make_backend(framework, config)
 
 
-def _require_references(data_set: DataSet) -> None:
-    without = [case.case_id for case in data_set.cases if case.mask_paths is None]
-    if without:
-        raise LayoutError(
-            f"{data_set.root}: training needs a reference mask for each image, but "
-            f"{len(without)} have none, such as '{without[0]}'. Add masks, all black where there "
-            "is no lesion."
-        )
-
-
-def _check_cases(cases: Sequence[CaseFiles], reading: Reading) -> None:
-    """Read every case once: a broken mask of the test part must not show after the training."""
-    for done, files in enumerate(cases, start=1):
-        read_case(files)
-        reading("Checking images and masks", done, len(cases))
-
-
-def case_groups(
-    cases: Sequence[CaseFiles], reading: Reading = silent_reading
-) -> tuple[dict[str, str], str]:
-    """Group cases by patient where every one has one, else by near duplicates.
-
-    Returns:
-        Group by case id, and in words what the groups are.
-    """
-    patients = {case.case_id: case.patient_id for case in cases if case.patient_id is not None}
-    if len(patients) == len(cases):
-        return patients, "patient"
-    groups = near_duplicate_groups(
-        cases, progress=lambda done: reading("Looking for near duplicates", done, len(cases))
-    )
-    return groups, "near-duplicate group"
-
-
-def _split(data_set: DataSet, recipe: Recipe, reading: Reading) -> DataSplit:
-    cases = data_set.cases
-    groups, method = case_groups(cases, reading)
+def _split(checked: CheckedData, recipe: Recipe) -> DataSplit:
+    cases, groups, method = checked.data_set.cases, checked.groups, checked.method
     split = split_cases(cases, groups, recipe.split, seed=recipe.split_seed, method=method)
     together = sum(size for size in group_sizes(groups).values() if size > 1)
     sizes = ", ".join(f"{part} {len(ids)}" for part, ids in split.parts.items())
     log.info(
         "%s: %d images in %d groups (%s; %d images share one); %s",
-        *(data_set.layout, len(cases), len(set(groups.values())), method, together, sizes),
+        *(checked.data_set.layout, len(cases), len(set(groups.values())), method, together, sizes),
     )
-    for note in data_set.notes:
+    for note in checked.data_set.notes:
         log.warning("%s", note)
     return split
 
@@ -269,49 +230,6 @@ def _stopped_early(recipe: Recipe, state: TrainingState) -> bool:
     return state.epoch < epochs and is_over(recipe.optimisation, state.dice)
 
 
-def _content(cases: Iterable[CaseFiles]) -> dict[str, str]:
-    return {case.case_id: file_sha256(case.image_path) for case in cases}
-
-
-def _environment(
-    recipe: Recipe,
-    backend: Backend,
-    hardware: Hardware,
-    data_set: DataSet,
-    content: dict[str, str],
-) -> dict[str, Any]:
-    packages = {"pytorch": "torch", "tensorflow": "tensorflow"}
-    names = ["numpy", packages[backend.name]]
-    names += ["keras"] if backend.name == "tensorflow" else []
-    versions = {"breastseg": breastseg.__version__, "python": platform.python_version()}
-    for name in names:
-        versions[name] = _version(name)
-    digest = hashlib.sha256("".join(sorted(content.values())).encode()).hexdigest()
-    return {
-        "framework": backend.name,
-        "device": backend.device,
-        "precision": backend.precision,
-        "cpus": os.cpu_count(),
-        "platform": platform.platform(),
-        "versions": versions,
-        "data": str(data_set.root.resolve()),
-        "layout": data_set.layout,
-        "data_fingerprint": digest[:12],
-        "recipe_fingerprint": recipe.fingerprint(),
-        "seed": recipe.seed,
-        "threads": hardware.threads,
-    }
-
-
-def _version(package: str) -> str:
-    for name in (package, f"{package}-cpu"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "unknown"
-
-
 def _references(cases: Iterable[CaseFiles]) -> Iterator[Mask]:
     for files in cases:
         reference = read_case(files).reference
@@ -340,14 +258,21 @@ def _train(
     workers = hardware.workers
     workers = automatic_workers(backend.device) if workers is None else workers
     with log_file(run.path):
+        if not run.has_constant_mask:
+            masks = _references(data_set.only(run.split.parts["train"]))
+            run.save_constant_mask(best_constant_mask(masks))
         parts = [data_set.only(run.split.parts[part]) for part in ("train", "validation")]
         training = _prepare(parts[0], run.recipe, "Reading the training part", reading)
         validation = _prepare(parts[1], run.recipe, "Reading the validation part", reading)
         log.info("Training on %s in %s, %s", backend.device, backend.name, backend.precision)
         run.unseal()
+        ids = [case.case_id for case in parts[1]]
+        tracker = Tracker(run, dict(zip(ids, validation, strict=True)))
+        told = Listeners(tracker, listener or silent_listener())
         try:
-            watcher = listener or silent_listener()
-            state = fit(backend, training, validation, run, watcher, workers=workers)
+            state = fit(
+                backend, training, validation, run, told, tracker.validated, workers=workers
+            )
         except KeyboardInterrupt:
             if not run.weights_path.is_file():
                 run.save_best(backend.weights())
@@ -355,7 +280,7 @@ def _train(
             raise
         _choose_operating_point(run, data_set, reading)
         _finish(run)
-        _judge(state)
+        _judge(run, state, data_set)
     return run
 
 
@@ -383,10 +308,19 @@ def _finish(run: Run) -> None:
     run.seal(["weights.safetensors", "model.onnx"])
 
 
-def _judge(state: TrainingState) -> None:
-    """Say so when a network has learnt nothing: no score may hide it."""
-    if state.best is not None and state.best.validation_dice == 0:
+def _judge(run: Run, state: TrainingState, data_set: DataSet) -> None:
+    """Say so when a network is worth no more than a mask that never looks at the image."""
+    constant = run.constant_mask()
+    scores = [
+        dice(constant.on(reference.shape), reference)
+        for reference in _references(data_set.only(run.split.parts["validation"]))
+    ]
+    defined = [score for score in scores if score is not None]
+    floor = sum(defined) / len(defined) if defined else 0.0
+    if defined and state.best is not None and state.best.validation_dice <= floor:
         log.warning(
-            "The network finds nothing: the validation Dice was 0 in every epoch. It predicts "
-            "background everywhere. Train longer, or with another learning rate."
+            "The network has learnt nothing that is of use: its best validation Dice, %.3f, is "
+            "not above that of the best constant mask, %.3f, which is the same on every image. "
+            "Train longer, on more images or with another learning rate.",
+            *(state.best.validation_dice, floor),
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from breastseg.core.errors import SplitError
-from breastseg.core.recipe import Split
+from breastseg.core.recipe import Folds, Split
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.splits import PARTS, DataSplit, split_cases
@@ -114,6 +114,38 @@ def test_a_fold_so_large_that_nothing_is_left_to_train_on_is_refused():
     given = cases(20, folds=[1] * 17 + [2] * 3)
     with pytest.raises(SplitError, match="train part would be empty"):
         split(given, share=Split(test_fold=1))
+
+
+# --- folds ------------------------------------------------------------------------------------
+
+
+def test_a_fold_is_a_fifth_of_each_class():
+    given = cases(100)
+    divided = split(given, share=Split(folds=Folds(count=5, fold=2)))
+    assert divided.method == "fold 2 of 5 as test, else by patient"
+    assert sizes(divided) == {"train": 60, "validation": 10, "calibration": 10, "test": 20}
+
+
+def test_as_many_folds_as_the_data_set_publishes_are_the_published_ones():
+    given = cases(100, folds=[1 + i % 5 for i in range(100)])
+    divided = split(given, share=Split(folds=Folds(count=5, fold=2)))
+    assert set(divided.parts["test"]) == {case.case_id for case in given if case.fold == 2}
+    assert divided.method.startswith("published fold 2 of 5 as test")
+    other = split(given, share=Split(folds=Folds(count=4, fold=2)))
+    assert other.method.startswith("fold 2 of 4 as test")
+
+
+def test_published_folds_that_divide_a_patient_are_not_used():
+    given = cases(20, folds=[1 + i % 2 for i in range(20)])
+    groups = alone(given) | {"c000": "same", "c001": "same"}
+    divided = split(given, groups, Split(folds=Folds(count=2)))
+    assert divided.method.startswith("fold 1 of 2 as test")
+
+
+def test_more_folds_than_groups_are_refused():
+    share = Split(folds=Folds(count=5))
+    with pytest.raises(SplitError, match="5 folds need at least as many groups, got 4"):
+        split(cases(4), share=share)
 
 
 # --- the value --------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from breastseg.report.figures import dice_histogram, training_curves
+from breastseg.report.figures import dice_histogram, fold_curves, training_curves
 
 
 def svg_of(uri):
@@ -20,6 +20,7 @@ def svg_of(uri):
         training_curves([1.0, 0.5, 0.4], [None, 0.6, 0.5]),
         training_curves([1.0], [None]),
         training_curves([], []),
+        fold_curves([[0.1, 0.2], [0.3]]),
     ],
 )
 def test_each_figure_is_svg_for_light_and_for_dark_pages(figure):

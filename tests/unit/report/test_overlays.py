@@ -7,7 +7,13 @@ from scipy import ndimage
 
 from breastseg.core.errors import GeometryError
 from breastseg.core.lesion import find_lesions
-from breastseg.report.overlays import MODEL_COLOUR, READER_COLOUR, draw_overlay, overlay_png
+from breastseg.report.overlays import (
+    MODEL_COLOUR,
+    READER_COLOUR,
+    draw_overlay,
+    overlay_png,
+    triptych_png,
+)
 
 PIXELS = np.random.default_rng(0).uniform(0, 200, (60, 80)).astype(np.float32)
 SQUARE = np.zeros((60, 80), bool)
@@ -110,3 +116,19 @@ def test_the_legend_adds_a_strip_and_the_file_is_a_png():
 def test_a_mask_of_another_shape_is_refused():
     with pytest.raises(GeometryError, match=r"\(60, 80\), got \(80, 60\)"):
         draw_overlay(PIXELS, SQUARE.T)
+
+
+def test_a_triptych_shows_image_probability_and_outlines_side_by_side():
+    probability = np.where(SQUARE, 0.4, 0).astype(np.float32)
+    png = triptych_png(PIXELS, probability, SQUARE, SQUARE, longer_side=160)
+    with Pillow.open(io.BytesIO(png)) as opened:
+        picture = np.asarray(opened)
+    plain, seen, outlined = (picture[:120, start : start + 160] for start in (0, 164, 328))
+    np.testing.assert_array_equal(plain, draw_overlay(PIXELS, None, longer_side=160, legend=False))
+    np.testing.assert_array_equal(seen[60, 80], [102] * 3)
+    assert not seen[10, 10].any()
+    for colour in (MODEL_COLOUR, READER_COLOUR):
+        assert painted(outlined, colour).any()
+        assert not painted(plain, colour).any()
+    assert picture.shape[1] == 3 * 160 + 2 * 4
+    assert picture.shape[0] > 120, "a legend below"

@@ -73,6 +73,25 @@ def test_an_existing_folder_is_refused_whatever_it_holds(run, recipe, tmp_path):
     assert create_run(tmp_path / "empty", **parts).path.is_dir()
 
 
+def test_a_beginning_that_was_killed_can_be_begun_again(run, recipe, tmp_path):
+    parts = {"recipe": recipe, "split": run.split, "environment": {}, "content": {}}
+    folder = tmp_path / "killed"
+    create_run(folder, **parts)
+    (folder / ".split.json.abcdef").touch()
+    for name in ("environment.json", "recipe.json"):
+        (folder / name).unlink()
+        assert create_run(folder, **parts).path == folder
+        (folder / "environment.json").unlink()
+
+
+def test_a_file_of_the_users_own_is_never_written_over(run, recipe, tmp_path):
+    parts = {"recipe": recipe, "split": run.split, "environment": {}, "content": {}}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "recipe.json").write_text("mine")
+    with pytest.raises(RunFolderError, match="new or empty folder"):
+        create_run(tmp_path / "mine", **parts)
+
+
 @pytest.mark.parametrize(("made", "found"), [(True, "other files"), (False, "no such folder")])
 def test_what_is_no_run_folder_is_told(made, found, tmp_path):
     folder = tmp_path / "data"

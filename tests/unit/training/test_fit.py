@@ -95,6 +95,25 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps(fake_backend, new_run, tr
         assert record.loss == pytest.approx(np.mean(losses))
 
 
+def test_an_onlooker_is_shown_the_logits_that_were_validated(
+    fake_backend, new_run, recipe, training, validation
+):
+    """With averaged weights, these are not the logits of the weights that are trained."""
+    optimisation = recipe.optimisation.model_copy(update={"ema_decay": 0.9})
+    run = new_run(recipe=recipe.model_copy(update={"optimisation": optimisation}))
+    shown = []
+
+    def look(epoch, first, logits):
+        shown.append((epoch, first, logits))
+
+    state = fit(fake_backend(), training, validation, run, Witness(), look)
+    assert [told[:2] for told in shown] == [(e, first) for e in (1, 2, 3) for first in (0, 4)]
+    for record in state.history:
+        logits = np.concatenate([array for epoch, _, array in shown if epoch == record.epoch])
+        assert logits.shape == (len(validation), 1, 16, 16)
+        assert (logits.min(), logits.max()) == (record.lowest_logit, record.highest_logit)
+
+
 def test_each_epoch_shuffles_and_augments_anew(fake_backend, new_run, train):
     backend = fake_backend()
     train(backend, new_run())
@@ -384,6 +403,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     assert open_run(whole.path).state().epoch == 1
     assert kept
     assert_same_bits(everything(whole), kept)
+
+
+def test_a_range_test_begins_with_the_heads_of_deep_supervision_too(
+    fake_backend, new_run, train, recipe
+):
+    network = recipe.network.model_copy(update={"channels": (1, 1, 1)})
+    deep = recipe.model_copy(update={"network": network})
+    deep = deep.with_settings(["optimisation.deep_supervision=1"])
+    backend = fake_backend(deep, on_step=lambda backend, step: math.nan)
+    with pytest.raises(HealthError, match="epoch 1, step 1: the loss"):
+        train(backend, new_run(recipe=deep))
+    assert len(backend.steps) > 1
+    assert backend.weights()["decoder.1.head.weight"].any()
 
 
 def test_weights_that_burst_in_the_last_step_of_an_epoch_are_not_saved(

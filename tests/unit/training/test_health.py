@@ -72,6 +72,24 @@ def test_single_hard_batches_and_moderate_rises_are_no_burst(losses):
     assert told(losses) == []
 
 
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [-0.5, -0.9, -1.5, -2.0, -2.5, -3.0, -3.2],  # learning
+        [0.4, 0.1, -0.01, 0.02, -0.2, 0.1, -0.3],  # through 0, where a ratio would mean nothing
+        [-3.0, -2.0, -1.0, 0.0, 1.0, 1.0, 1.0],  # rises by less than twice its start
+    ],
+)
+def test_the_boundary_loss_may_be_negative_and_is_no_burst(losses):
+    assert told(losses) == []
+
+
+def test_a_negative_loss_bursts_as_far_above_its_start_as_a_positive_one():
+    (finding,) = told([-2.0, 2.5, 2.5, 2.5, 2.5, 2.5])
+    assert finding.cause == "the loss began at -2 and has risen to 2.5"
+    assert told([-2.0, 1.9, 1.9, 1.9, 1.9, 1.9]) == []
+
+
 def test_a_resumed_run_is_measured_by_where_it_began():
     late = [0.05, 3.0, 3.0, 3.0, 3.0, 3.0]
     assert told(late)
@@ -193,6 +211,28 @@ def test_train_and_validation_far_apart_warns_at_the_second_look():
     assert health.far_from_training(apart.before) is None
     near = course(10, training_dice={5: 0.95, 10: 0.75}.get)
     assert health.far_from_training(near) is None
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda epoch: 0.3 - 0.1 * epoch,  # falls through 0
+        lambda epoch: -2 - 0.05 * epoch,
+        lambda epoch: 0.0 if epoch == 1 else -0.01 * epoch,
+    ],
+)
+def test_a_loss_that_falls_below_0_has_moved_and_does_not_rest(loss):
+    falling = silent(25, loss=loss)
+    for count in range(1, 26):
+        part = Course(recipe=falling.recipe, history=falling.history[:count])
+        assert health.loss_does_not_move(part) is None
+        assert health.nothing_found(part) is None
+
+
+def test_a_negative_loss_that_stays_is_told_as_a_positive_one():
+    assert health.loss_does_not_move(course(5, loss=-1.5))
+    assert health.nothing_found(silent(20, loss=-1.5)).stops
+    assert health.nothing_found(silent(20, loss=0.0)).stops
 
 
 def test_a_warning_is_told_once_and_a_stop_each_time():

@@ -1,0 +1,222 @@
+"""What predicts: one run, or the folds of a cross-validation used as one.
+
+An ensemble is a folder with ensemble.json and one ordinary run folder for each fold:
+
+    DIR/ensemble.json   DIR/fold-1/   DIR/fold-2/   ...
+
+On images that it was trained on, each is predicted by the fold that held it out; on all others
+the probabilities of the folds are averaged.
+"""
+
+import hashlib
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from breastseg.core.errors import RecipeError, RunFolderError
+from breastseg.core.image import Image, Pixels
+from breastseg.core.recipe import Folds, Recipe, parse_recipe
+from breastseg.inference.runtime import Device
+from breastseg.inference.segment import Prediction, Segmenter, find
+from breastseg.io.atomic import write_json
+from breastseg.training.checkpoint import Run, open_run
+
+ENSEMBLE_NAME = "ensemble.json"
+ENSEMBLE_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """ensemble.json: what the folds of a cross-validation have in common.
+
+    recipe: without folds. data: the folder of the data set.
+    """
+
+    framework: str
+    num_folds: int
+    recipe: Recipe
+    data: Path
+
+    def fold_recipe(self, fold: int) -> Recipe:
+        """Return the recipe of a fold, counted from 1."""
+        folds = Folds(count=self.num_folds, fold=fold)
+        split = self.recipe.split.model_copy(update={"folds": folds})
+        return self.recipe.model_copy(update={"split": split})
+
+    def fold_paths(self, path: Path) -> list[Path]:
+        """Return the run folders of all folds of the ensemble in that folder."""
+        return [path / f"fold-{fold}" for fold in range(1, self.num_folds + 1)]
+
+    def save(self, path: Path) -> None:
+        """Write ensemble.json into a folder."""
+        document = {
+            "ensemble_format": ENSEMBLE_FORMAT,
+            "framework": self.framework,
+            "num_folds": self.num_folds,
+            "members": [member.name for member in self.fold_paths(path)],
+            "data": str(self.data),
+            "recipe": json.loads(self.recipe.to_json()),
+        }
+        write_json(path / ENSEMBLE_NAME, document)
+
+
+def is_ensemble(path: Path) -> bool:
+    """Whether a folder holds the folds of a cross-validation."""
+    return (path / ENSEMBLE_NAME).is_file()
+
+
+def read_plan(path: Path) -> Plan:
+    """Read ensemble.json of a folder.
+
+    Raises:
+        RunFolderError: it is damaged or of another version.
+    """
+    file = path / ENSEMBLE_NAME
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        if document["ensemble_format"] != ENSEMBLE_FORMAT:
+            raise ValueError(f"its format is {document['ensemble_format']}, not {ENSEMBLE_FORMAT}")
+        return Plan(
+            framework=str(document["framework"]),
+            num_folds=int(document["num_folds"]),
+            recipe=parse_recipe(document["recipe"], source=str(file)),
+            data=Path(document["data"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, RecipeError):
+            raise
+        raise RunFolderError(
+            f"{file}: expected the ensemble.json that `breastseg train --folds` wrote, but it "
+            f"cannot be used ({error!r}). Restore it, or give one of the folds beside it."
+        ) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One run, or the runs of all folds in their order; made by open_model."""
+
+    path: Path
+    runs: tuple[Run, ...]
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it has several folds."""
+        return len(self.runs) > 1
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe's name, and how many folds there are."""
+        name = self.runs[0].recipe.name
+        return f"{name}, {len(self.runs)} folds" if self.is_ensemble else name
+
+    @property
+    def framework(self) -> str:
+        """The framework that it was trained in."""
+        return self.runs[0].framework
+
+    @property
+    def fingerprint(self) -> str:
+        """Return 12 hex digits of the weights' and recipes' content: the model's name."""
+        members = [run.fingerprint for run in self.runs]
+        if not self.is_ensemble:
+            return members[0]
+        return hashlib.sha256("".join(members).encode()).hexdigest()[:12]
+
+    @property
+    def operating_threshold(self) -> float:
+        """How probable a finding must be to be shown; the median of the folds' thresholds."""
+        return statistics.median(run.operating_threshold for run in self.runs)
+
+    def home(self) -> dict[str, str]:
+        """Return the part that each image, by the SHA-256 of its file, is in.
+
+        An image that one fold held out as its test part is test: only that fold scores it.
+        """
+        parts: dict[str, str] = {}
+        for run in self.runs:
+            for part, case_ids in run.split.parts.items():
+                for case_id in case_ids:
+                    digest = run.content[case_id]
+                    parts[digest] = "test" if part == "test" else parts.get(digest, part)
+        return parts
+
+    def testers(self) -> dict[str, int]:
+        """Return the place in `runs` of the fold that held an image out, by SHA-256."""
+        return {
+            run.content[case_id]: place
+            for place, run in enumerate(self.runs)
+            for case_id in run.split.parts["test"]
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenModel:
+    """A model that is ready to predict. testers: see Model.testers; empty for one run."""
+
+    model: Model
+    members: Sequence[Segmenter]
+    testers: Mapping[str, int]
+
+    def predict(
+        self, case_id: str, image: Image, *, sha256: str, threshold: float | None = None
+    ) -> Prediction:
+        """Find the lesions of an image, by the fold that held it out or by all together.
+
+        Args:
+            sha256: of the image's file, to know it again.
+            threshold: in (0, 1]; the model's own where None.
+
+        Raises:
+            GeometryError, WeightsError, InputError: as of Segmenter.predict.
+        """
+        place = self.testers.get(sha256)
+        if place is not None:
+            own = self.model.runs[place].operating_threshold
+            return self.members[place].predict(case_id, image, threshold or own)
+        probability = self.probability(image)
+        return find(case_id, image, probability, threshold or self.model.operating_threshold)
+
+    def probability(self, image: Image) -> Pixels:
+        """Return the mean of the members' lesion probabilities, in [0, 1]."""
+        maps = [member.probability(image) for member in self.members]
+        return maps[0] if len(maps) == 1 else np.asarray(np.mean(maps, axis=0), np.float32)
+
+
+def open_model(path: Path) -> Model:
+    """Open a run folder, or the folds of a cross-validation.
+
+    Raises:
+        RunFolderError: neither of them, a fold that is missing, or one of another version.
+        RecipeError, SplitError: files of it were changed.
+    """
+    if not is_ensemble(path):
+        return Model(path=path, runs=(open_run(path),))
+    plan = read_plan(path)
+    missing = [
+        member.name
+        for member in plan.fold_paths(path)
+        if not (member / "weights.safetensors").is_file()
+    ]
+    if missing:
+        raise RunFolderError(
+            f"{path}: expected {plan.num_folds} trained folds, but {', '.join(missing)} has no "
+            f"weights yet. Go on with `breastseg train --resume {path}`, or give one of its folds."
+        )
+    runs = tuple(open_run(member) for member in plan.fold_paths(path))
+    return Model(path=path, runs=runs)
+
+
+def load_model(model: Model, *, device: Device = "cpu", threads: int | None = None) -> OpenModel:
+    """Load the weights of a model, ready to predict; errors of Run.weights and open_runtime."""
+    return OpenModel(
+        model=model,
+        members=[
+            Segmenter.open(run.recipe, run.weights(), device=device, threads=threads)
+            for run in model.runs
+        ],
+        testers=model.testers() if model.is_ensemble else {},
+    )
