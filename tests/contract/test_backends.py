@@ -56,6 +56,12 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(framework, examples):
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+def test_a_loss_on_the_distance_map_wants_it_in_the_batch(framework, examples):
+    backend = make(framework, loss=(LossTerm(name="boundary"),))
+    with pytest.raises(ValueError, match=r"needs Batch\.distance"):
+        backend.train_step(examples, step=1, learning_rate=1e-2)
+
+
 def test_another_seed_gives_other_weights(framework, examples):
     first, second = (weights_after(framework, examples, steps=1, seed=s) for s in (0, 1))
     assert any(not np.array_equal(first[name], second[name]) for name in first)

@@ -52,7 +52,8 @@ def blobs(size=16, count=3):
     targets = (np.hypot(row - centres[:, 0], column - centres[:, 1]) < size / 4).astype(np.float32)
     targets[-1] = 0
     noise = stream.normal(size=(count, 1, size, size))
-    return Batch((targets[:, None] + 0.5 * noise).astype(np.float32), targets[:, None])
+    images = (targets[:, None] + 0.5 * noise).astype(np.float32)
+    return Batch(images, targets[:, None], signed_distance(targets[:, None]))
 
 
 def weights_off_their_start(spec):

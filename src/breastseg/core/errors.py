@@ -14,6 +14,7 @@ BreastsegError                exit code 2
 |   `-- RunFolderError        a run folder is incomplete, in use or of another version
 |-- OutputError               a result cannot be written (disk full, no permission)
 |-- MissingExtraError         an optional dependency is not installed
+|-- WorkerError               a process that prepares batches died
 `-- HealthError               exit code 3: training was stopped because it had gone wrong
 
 Messages say where, what was expected, what was found, and how to mend it. The command
@@ -80,6 +81,10 @@ class OutputError(BreastsegError, OSError):
 
 class MissingExtraError(BreastsegError, ImportError):
     """An optional dependency is not installed."""
+
+
+class WorkerError(BreastsegError, RuntimeError):
+    """A worker process that prepares batches died."""
 
 
 class HealthError(BreastsegError):

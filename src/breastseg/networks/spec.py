@@ -28,6 +28,10 @@ NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.1
 """Weight of the newest batch in the running statistics (Keras calls 0.9 the same)."""
 
+DROPOUT_STEPS = 2**16
+"""A dropout mask compares 16 random bits: four times fewer random numbers than 64, and a rate
+that is off by at most 1 in 131072."""
+
 Role = Literal["kernel", "bias", "scale", "mean", "variance"]
 Array = Float32[np.ndarray, "..."]
 
@@ -112,6 +116,29 @@ def num_parameters(spec: UNetSpec) -> int:
     return sum(int(np.prod(weight.shape)) for weight in weight_table(spec) if weight.trained)
 
 
+def multiply_adds(spec: UNetSpec, size: int) -> int:
+    """Return how many multiplications the convolutions of one square image take, forward.
+
+    Each comes with an addition: twice as many floating-point operations. A training step takes
+    three times as many: the gradients of features and of kernels cost about a pass each.
+
+    >>> multiply_adds(UNetSpec(channels=(16, 32, 64, 128, 256)), 256) / 1e9
+    3.013607424
+    """
+    total = 0
+    for weight in weight_table(spec):
+        if weight.role == "kernel":
+            level = 0 if weight.name.startswith("head.") else int(weight.name.split(".")[1])
+            taps_per_pixel = int(np.prod(weight.shape)) // (4 if _is_transposed(weight) else 1)
+            total += taps_per_pixel * (size >> level) ** 2
+    return total
+
+
+def _is_transposed(weight: Weight) -> bool:
+    """Tell a 2x2 transposed kernel with stride 2, of which each output pixel sees one tap."""
+    return ".up." in weight.name and weight.shape[-1] == 2
+
+
 def without_training_heads(weights: Mapping[str, Array]) -> dict[str, Array]:
     """Return the weights of the network that is kept: what weight_table(spec) lists."""
     return {name: array for name, array in weights.items() if ".head." not in name}
@@ -121,8 +148,8 @@ def initial_weights(spec: UNetSpec, seed: int, deep_supervision: int = 0) -> dic
     """Draw the first weights: normal kernels, zero biases, unit scales.
 
     Each array has a random stream of its own, keyed by seed and name, and all backends
-    start from these same values, with deep supervision or without. The fan-in of a 2x2
-    transposed kernel with stride 2 is its input channels, since each output pixel sees one tap.
+    start from these same values, with deep supervision or without. The fan-in of a
+    transposed kernel is its input channels.
     """
     table = weight_table(spec, deep_supervision)
     return {weight.name: _first_values(weight, seed) for weight in table}
@@ -133,9 +160,7 @@ def _first_values(weight: Weight, seed: int) -> Array:
         return np.ones(weight.shape, np.float32)
     if weight.role != "kernel":
         return np.zeros(weight.shape, np.float32)
-    fan_in = int(np.prod(weight.shape[1:]))
-    if ".up." in weight.name and weight.shape[2] == 2:
-        fan_in = weight.shape[1]
+    fan_in = weight.shape[1] if _is_transposed(weight) else int(np.prod(weight.shape[1:]))
     stream = np.random.default_rng([seed, zlib.crc32(weight.name.encode())])
     return stream.normal(0.0, np.sqrt(weight.gain / fan_in), weight.shape).astype(np.float32)
 

@@ -7,13 +7,19 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from breastseg.backends.protocol import BackendConfig, Logits, Precision, precision_of
+from breastseg.backends.protocol import (
+    BackendConfig,
+    Logits,
+    Precision,
+    distance_for,
+    precision_of,
+)
 from breastseg.backends.pytorch.losses import deeply_supervised_loss
+from breastseg.backends.pytorch.memory import keep_freed_memory
 from breastseg.backends.pytorch.network import UNet
 from breastseg.backends.pytorch.optimiser import Optimiser
 from breastseg.core.errors import InputError
 from breastseg.networks.deep_supervision import coarser_targets
-from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.spec import check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import pad_to_stride
@@ -31,6 +37,8 @@ class Engine:
             torch.set_num_threads(config.num_threads)
         self.device = _device(config.device)
         on_cuda = self.device == "cuda"
+        if not on_cuda:
+            keep_freed_memory()
         self.precision: Precision = precision_of(config.optimisation.precision, on_cuda=on_cuda)
         self._config, self._num_coarser = config, config.optimisation.deep_supervision
         self._network = UNet(config.network, self._num_coarser).to(self.device)
@@ -71,9 +79,8 @@ class Engine:
         return [finest, *coarser]
 
     def _distance(self, batch: Batch) -> Tensor | None:
-        if not needs_distance(self._config.loss):
-            return None
-        return torch.from_numpy(signed_distance(batch.targets)).to(self.device)
+        distance = distance_for(self._config.loss, batch)
+        return None if distance is None else torch.from_numpy(distance).to(self.device)
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(array).to(self.device)

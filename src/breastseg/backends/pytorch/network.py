@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from breastseg.backends.pytorch.layers import DecoderLevel, EncoderLevel, Head
+from breastseg.backends.pytorch.layers import DecoderLevel, Dropout, EncoderLevel, Head
 from breastseg.core.recipe import UNetSpec
 
 Images = Float[Tensor, "batch channel row column"]
@@ -27,7 +27,7 @@ class UNet(nn.Module):
             EncoderLevel(spec, channels, level) for level, channels in enumerate(inputs)
         )
         self.dropouts = nn.ModuleList(
-            nn.Dropout(spec.dropout_at(level)) for level in range(len(spec.channels) - 1)
+            Dropout(spec.dropout_at(level)) for level in range(len(spec.channels) - 1)
         )
         self.decoder = nn.ModuleList(
             DecoderLevel(spec, level, supervised=0 < level <= deep_supervision)

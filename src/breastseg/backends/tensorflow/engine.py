@@ -7,13 +7,18 @@ import numpy as np
 import tensorflow as tf
 from jaxtyping import Float32
 
-from breastseg.backends.protocol import BackendConfig, Logits, Precision, precision_of
+from breastseg.backends.protocol import (
+    BackendConfig,
+    Logits,
+    Precision,
+    distance_for,
+    precision_of,
+)
 from breastseg.backends.tensorflow.losses import deeply_supervised_loss
 from breastseg.backends.tensorflow.network import build_unet
 from breastseg.backends.tensorflow.optimiser import Optimiser
 from breastseg.core.errors import InputError
 from breastseg.networks.deep_supervision import coarser_targets
-from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.spec import Weight, check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import pad_to_stride
@@ -59,8 +64,10 @@ class Engine:
             self._variables = _variables(self._models.supervised, config)
             self._optimiser = Optimiser(config.optimisation, self._variables)
         self.load_weights(initial_weights(config.network, config.seed, self._num_coarser))
-        self._compiled_step = tf.function(self._step, reduce_retracing=True)
-        self._compiled_gradients = tf.function(self._gradients, reduce_retracing=True)
+        # No branch depends on a tensor, and AutoGraph warns of the losses' pydantic models.
+        compiled = {"reduce_retracing": True, "autograph": False}
+        self._compiled_step = tf.function(self._step, **compiled)
+        self._compiled_gradients = tf.function(self._gradients, **compiled)
         self._compiled_update = tf.function(self._optimiser.apply)
         self._compiled_logits = tf.function(self._logits, reduce_retracing=True)
 
@@ -108,17 +115,13 @@ class Engine:
 
     def _targets(self, batch: Batch) -> _Targets:
         """Return target and distance of each supervised level, the image's resolution first."""
-        finest = (_channels_last(batch.targets), self._distance(batch))
+        distance = distance_for(self._config.loss, batch)
+        finest = (_channels_last(batch.targets), _channels_last(distance))
         coarser = coarser_targets(batch.targets, self._num_coarser, self._config.loss)
         return [
             finest,
             *((_channels_last(each.target), _channels_last(each.distance)) for each in coarser),
         ]
-
-    def _distance(self, batch: Batch) -> tf.Tensor | None:
-        if not needs_distance(self._config.loss):
-            return None
-        return tf.constant(np.moveaxis(signed_distance(batch.targets), 1, -1))
 
     def predict_logits(self, images: Images) -> Logits:
         """See Backend.predict_logits."""
