@@ -118,7 +118,9 @@ def test_grouping_does_not_depend_on_the_order_of_the_cases(phantom_data, pictur
 def test_grouping_does_not_depend_on_the_blocks_it_is_computed_in(pictures, groups_of, monkeypatch):
     pixels = {f"p{number}": array for number, array in enumerate(pictures)}
     pixels["copy"] = np.fliplr(pictures[3])
-    monkeypatch.setattr(near_duplicates, "_BLOCK", 2)
+    monkeypatch.setattr(near_duplicates, "_ROWS", 2)
+    monkeypatch.setattr(near_duplicates, "_COLUMNS", 4)
+    monkeypatch.setattr(near_duplicates, "_CHUNK", 1)
     groups = groups_of(**pixels)
     assert groups == {name: name for name in pixels} | {"copy": "p3"}
 
