@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Float32, Int
 from scipy import sparse
 
 from breastseg.datasets.cases import CaseFiles
@@ -35,20 +35,22 @@ MIN_CORRELATION = 0.6
 """Of thumbnails whose coarse brightness was taken away."""
 _CROPPED_MAX_HASH_DISTANCE = 18
 _CROPPED_MIN_CORRELATION = 0.4
-_MIN_ALIGNED_CORRELATION = 0.75
-"""After cropping. Chance likeness reaches 0.75 in none of 900,000 pairs of BUS-BRA."""
+_MIN_CROPPED = 0.75
+_SURE_CORRELATION = 0.7
+"""As they are or after a crop: nearly no chance likeness reaches it, on BUSI or BUS-BRA."""
 _CROPS = ((0.0, 0.0), (0.05, 0.0), (0.0, 0.05), (0.05, 0.05))
 
 _COARSE = 12
 _ALIGNED = 16
 _ROWS, _COLUMNS, _CHUNK = 1024, 4096, 4096
-_METHOD = "near duplicates 2"
+_METHOD = "near duplicates 1"
 """Goes into the key of the cache: to be changed with anything above, or with signatures."""
 _CACHE = "near-duplicate-groups"
 
 _CROPPINGS = np.stack([cropping(*crop)[:_ALIGNED, :_ALIGNED] for crop in _CROPS])
 
 Pairs = Int[np.ndarray, "pairs 2"]
+Links = Int[np.ndarray, "pairs 3"]
 Numbers = Int[np.ndarray, " images"]
 Details = Float32[np.ndarray, "pairs frequencies frequencies"]
 
@@ -98,7 +100,7 @@ def near_duplicate_groups(
         for done, case in enumerate(cases, start=1):
             signatures.append(signature_of(read_luminance(case.image_path)))
             progress(done)
-        numbers = group_numbers(signatures)
+        numbers, _ = group_numbers(signatures)
         keep_numbers(contents, numbers)
     else:
         log.info("near-duplicate groups of %d images are known from earlier", len(cases))
@@ -136,20 +138,26 @@ def _order(contents: Sequence[str]) -> Numbers:
     return np.array(sorted(range(len(contents)), key=contents.__getitem__), np.int64)
 
 
-def group_numbers(signatures: Sequence[Signature]) -> Numbers:
-    """Return a number for each picture: equal for near duplicates, and what they join."""
+def group_numbers(signatures: Sequence[Signature]) -> tuple[Numbers, Numbers]:
+    """Return two numbers for each picture, equal for near duplicates and what they join.
+
+    First the wide groups that no split divides, then those of sure near duplicates alone.
+    """
     upright, mirrored = upright_and_mirrored(signatures)
-    pairs = np.concatenate([_pairs(upright, upright), _pairs(upright, mirrored)])
-    size = (len(signatures),) * 2
-    links = sparse.coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), size)
-    _, numbers = sparse.csgraph.connected_components(links, directed=False)
-    return np.asarray(numbers, np.int64)
+    links = np.concatenate([_links(upright, upright), _links(upright, mirrored)])
+    return _joined(links, len(signatures)), _joined(links[links[:, 2] == 1], len(signatures))
 
 
-def _pairs(left: Signatures, right: Signatures) -> Pairs:
-    """Return the index pairs (smaller, larger) of near duplicates, tile by tile."""
+def _joined(links: Links, num_images: int) -> Numbers:
+    entries = (np.ones(len(links), bool), (links[:, 0], links[:, 1]))
+    graph = sparse.coo_matrix(entries, (num_images, num_images))
+    return np.asarray(sparse.csgraph.connected_components(graph, directed=False)[1], np.int64)
+
+
+def _links(left: Signatures, right: Signatures) -> Links:
+    """Return smaller index, larger index and whether it is sure, of near duplicates."""
     coarse_left, coarse_right = _Coarse(left), _Coarse(right)
-    found = [np.empty((0, 2), np.int64)]
+    found = [np.empty((0, 3), np.int64)]
     for row in range(0, len(left), _ROWS):
         for column in range(row - row % _COLUMNS, len(right), _COLUMNS):
             rows, columns = slice(row, row + _ROWS), slice(column, column + _COLUMNS)
@@ -185,26 +193,41 @@ class _Coarse:
 
 def _confirmed(
     pairs: Pairs, distances: Int[np.ndarray, " pairs"], left: Signatures, right: Signatures
-) -> Pairs:
-    """Keep the pairs that correlate, as they are or after a crop."""
+) -> Links:
+    """Keep the pairs that correlate, as they are or after a crop, and say which are sure."""
     kept = []
     for start in range(0, len(pairs), _CHUNK):
         some = pairs[start : start + _CHUNK]
         first = left.details[some[:, 0]].astype(np.float32)
         second = right.details[some[:, 1]].astype(np.float32)
         correlation = np.einsum("nij,nij->n", first, second)
-        near = correlation >= MIN_CORRELATION
-        cropped = ~near & (correlation >= _CROPPED_MIN_CORRELATION)
-        cropped &= distances[start : start + _CHUNK] <= _CROPPED_MAX_HASH_DISTANCE
-        near[cropped] = _correlate_cropped(first[cropped], second[cropped])
-        kept.append(some[near])
-    return np.concatenate(kept) if kept else pairs[:0]
+        cropped = np.zeros_like(correlation)
+        doubtful = correlation < _SURE_CORRELATION
+        cropped[doubtful] = _best_of_crops(first[doubtful], second[doubtful])
+        close = distances[start : start + _CHUNK] <= _CROPPED_MAX_HASH_DISTANCE
+        near = (correlation >= MIN_CORRELATION) | (close & (cropped >= _MIN_CROPPED))
+        is_sure = np.maximum(correlation, cropped) >= _SURE_CORRELATION
+        kept.append(np.column_stack([some, is_sure])[near])
+    return np.concatenate(kept) if kept else np.empty((0, 3), np.int64)
 
 
-def _correlate_cropped(first: Details, second: Details) -> Bool[np.ndarray, " pairs"]:
+def likeness(first: Signature, second: Signature) -> tuple[float, bool]:
+    """Return how much two pictures correlate, at most 1, and whether when one is mirrored.
+
+    As they are, or after the crop that suits them best.
+    """
+    upright, mirrored = upright_and_mirrored([second])
+    best = []
+    for other in (upright, mirrored):
+        one, two = (each.astype(np.float32) for each in (first.details[None], other.details))
+        best.append(max(float(np.vdot(one, two)), float(_best_of_crops(one, two)[0])))
+    return max(best), best[1] > best[0]
+
+
+def _best_of_crops(first: Details, second: Details) -> Float32[np.ndarray, " pairs"]:
     first, second = first[:, :_ALIGNED, :_ALIGNED], second[:, :_ALIGNED, :_ALIGNED]
     best = np.maximum(_best_crop(first, second), _best_crop(second, first))
-    return np.asarray(best >= _MIN_ALIGNED_CORRELATION)
+    return np.asarray(best, np.float32)
 
 
 def _best_crop(cut: Details, whole: Details) -> Float32[np.ndarray, " pairs"]:
