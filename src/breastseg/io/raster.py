@@ -55,6 +55,23 @@ def read_luminance(path: Path) -> Luminance:
     return grey
 
 
+def read_colours(path: Path) -> UInt8[np.ndarray, "rows columns 3"] | None:
+    """Read red, green and blue of a picture, 0 to 255, over black; None where it is stored grey.
+
+    Raises:
+        ImageFileError: missing, truncated or no picture.
+    """
+    try:
+        with Pillow.open(path) as file:
+            if file.mode in ("1", "L", "LA", "La", "I", "F") or file.mode.startswith("I;16"):
+                return None
+            picture = ImageOps.exif_transpose(file).convert("RGBA")
+    except _PILLOW_ERRORS as error:
+        raise ImageFileError(_unreadable(path, error)) from None
+    black = Pillow.new("RGBA", picture.size, (0, 0, 0, 255))
+    return np.asarray(Pillow.alpha_composite(black, picture).convert("RGB"))
+
+
 def read_size(path: Path) -> tuple[int, int]:
     """Return (rows, columns) from a picture's header, as stored; the pixels are not read.
 
