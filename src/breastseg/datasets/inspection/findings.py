@@ -201,6 +201,7 @@ class Finding:
             "severity": self.kind.severity.value,
             "code": self.code,
             "cases": list(self.cases),
+            "meaning": self.kind.meaning,
             "message": self.message,
             "fix": self.kind.fix,
         }

@@ -98,6 +98,8 @@ def _crosses(grey: Grey) -> list[tuple[float, float]]:
         contrast = lit[rows, columns] - _between(grey, rows, columns, arm)
         is_cross = contrast >= _CROSS_MIN_CONTRAST
         found[rows[is_cross], columns[is_cross]] = 1
+    if not found.any():
+        return []
     _, _, _, centres = cv2.connectedComponentsWithStats(cv2.dilate(found, np.ones((5, 5))))
     return [(float(row), float(column)) for column, row in centres[1:]]
 

@@ -16,6 +16,7 @@ Grey = Float32[np.ndarray, "rows columns"]
 _MIN_IMAGES = 20
 _NORMAL_MAD = 1.4826
 _FAR = 5.0
+_RARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +85,9 @@ def odd_pictures(case_ids: Sequence[str], facts: Sequence[PictureFacts]) -> list
     """Find pictures that are not what the rest is, by simple measures.
 
     A picture is odd where a measure is further from the median than 5 times the standard
-    deviation that the median absolute deviation stands for. Fewer than 20 pictures have no
-    rest to speak of.
+    deviation that the median absolute deviation stands for, and where at most one in a hundred
+    pictures lies that close to its value: those of a second scanner are a rest of their own.
+    Fewer than 20 pictures have no rest to speak of.
 
     Source: Rousseeuw and Croux 1993, JASA 88(424):1273-1283 (the median absolute deviation).
     """
@@ -106,6 +108,8 @@ def odd_pictures(case_ids: Sequence[str], facts: Sequence[PictureFacts]) -> list
                 f"{middle + limit:.{digits}f} is usual.",
             )
             for index in np.flatnonzero(np.abs(values - middle) > limit).tolist()
+            if np.count_nonzero(np.abs(values - values[index]) <= limit / _FAR)
+            <= max(1, _RARE * len(values))
         ]
     return findings
 
@@ -126,7 +130,7 @@ def _measures(
 
 
 def _odd_ranges(case_ids: Sequence[str], facts: Sequence[PictureFacts]) -> list[Finding]:
-    """Find the few pictures of another depth; a data set of two halves is no matter of oddity."""
+    """Find the pictures of another depth than most."""
     ranges = np.array([each.range for each in facts])
     usual, counts = np.unique(ranges, return_counts=True)
     common = int(usual[counts.argmax()])
