@@ -17,6 +17,7 @@ _MIN_IMAGES = 20
 _NORMAL_MAD = 1.4826
 _FAR = 5.0
 _RARE = 0.01
+_MIN_DOUBLINGS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +98,9 @@ def odd_pictures(case_ids: Sequence[str], facts: Sequence[PictureFacts]) -> list
     for code, name, values, digits in _measures(facts):
         middle = float(np.median(values))
         spread = _NORMAL_MAD * float(np.median(np.abs(values - middle)))
-        # A set of equal values has no spread: then a tenth is far already.
-        limit = _FAR * max(spread, 0.02 * abs(middle), 1e-3)
+        # A set of nearly equal values has no spread: then a tenth, or half a doubling, is far.
+        floor = _MIN_DOUBLINGS if code == "odd-size" else max(0.02 * abs(middle), 1e-3)
+        limit = _FAR * max(spread, floor)
         findings += [
             Finding(
                 code=code,
