@@ -13,15 +13,17 @@ from jaxtyping import Bool, Float32, Int, UInt8
 
 # Half the length of a caliper's strokes; shorter ones are those of reduced pictures.
 _ARMS = (4, 6, 9, 13)
-_CROSS_MIN_GREY = 110.0
-_CROSS_MIN_CONTRAST = 60.0
+_CROSS_MIN_GREY = 90.0
+_CROSS_MIN_CONTRAST = 48.0
 _MIN_CROSSES = 2
 
 _STROKE = 7
-_TEXT_MIN_GREY = 170.0
-_TEXT_MIN_CONTRAST = 90.0
+_TEXT_MIN_GREY = 140.0
+_TEXT_MIN_CONTRAST = 80.0
 _MIN_LETTER_HEIGHT, _MAX_LETTER_HEIGHT = 5, 24
 _MIN_LETTERS = 3
+_NEXT_LINE = 2.5
+"""Letters of a line too short to be known as text are as far away, in heights of letters."""
 
 # Chroma is the largest minus the smallest of red, green and blue.
 _MIN_CHROMA = 30
@@ -146,15 +148,15 @@ def _continues(last: Int[np.ndarray, "4"], letter: Int[np.ndarray, "4"]) -> bool
     gap = letter[0] - (left + width)
     off_the_line = abs((letter[1] + letter[3]) - (top + height))
     return bool(
-        off_the_line <= max(1.5, 0.15 * height)
-        and abs(letter[3] - height) <= max(1.5, 0.2 * height)
+        off_the_line <= max(1.0, 0.1 * height)
+        and abs(letter[3] - height) <= max(1.0, 0.1 * height)
         and -1 <= gap <= 1.5 * height
     )
 
 
 def _inside(cross: tuple[float, float], row: Boxes) -> bool:
-    """Whether a cross is a stroke of a letter, such as of T or H; within a letter's width."""
-    margin = row[:, 3].max()
+    """Whether a cross is a stroke of a letter, such as of T or H, or in the next line."""
+    margin = _NEXT_LINE * row[:, 3].max()
     left, top = row[:, :2].min(axis=0) - margin
     right, bottom = (row[:, :2] + row[:, 2:]).max(axis=0) + margin
     return bool(top <= cross[0] <= bottom and left <= cross[1] <= right)
