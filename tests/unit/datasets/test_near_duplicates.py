@@ -214,7 +214,7 @@ def truncate(path):
 
 def change_a_number(path):
     document = json.loads(path.read_text())
-    path.write_text(json.dumps({**document, "content": document["content"][::-1] + [0]}))
+    path.write_text(json.dumps({**document, "content": [*document["content"][::-1], 0]}))
 
 
 @pytest.mark.parametrize(

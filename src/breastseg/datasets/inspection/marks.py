@@ -34,6 +34,7 @@ _MIN_FLOW = 12
 _BOX_SIDE = 0.15
 
 Grey = Float32[np.ndarray, "rows columns"]
+Bytes = UInt8[np.ndarray, "rows columns"]
 Colours = UInt8[np.ndarray, "rows columns 3"]
 Boxes = Int[np.ndarray, "boxes 4"]
 
@@ -70,8 +71,9 @@ def find_marks(grey: Grey, colours: Colours | None) -> Marks:
         grey: values from 0 to 255.
         colours: red, green and blue; None for a grey picture.
     """
-    rows_of_text = _text(grey)
-    crosses = _crosses(grey)
+    bytewise = cv2.convertScaleAbs(grey)  # bytes are quicker than floats
+    rows_of_text = _text(bytewise)
+    crosses = _crosses(bytewise)
     lone = [cross for cross in crosses if not any(_inside(cross, row) for row in rows_of_text)]
     has_colour, is_doppler, coloured = False, False, 0.0
     if colours is not None:
@@ -85,7 +87,7 @@ def find_marks(grey: Grey, colours: Colours | None) -> Marks:
     )
 
 
-def _crosses(grey: Grey) -> list[tuple[float, float]]:
+def _crosses(grey: Bytes) -> list[tuple[float, float]]:
     """Return (row, column) of the centres of upright crosses, brighter than what is between."""
     found = np.zeros(grey.shape, np.uint8)
     for arm in _ARMS:
@@ -95,9 +97,14 @@ def _crosses(grey: Grey) -> list[tuple[float, float]]:
         along = cv2.erode(grey, np.ones((1, length), np.uint8))
         lit = np.minimum(along, cv2.erode(grey, np.ones((length, 1), np.uint8)))
         margin = arm + 2
-        rows, columns = np.nonzero(lit[margin:-margin, margin:-margin] >= _CROSS_MIN_GREY)
+        # What hardly stands out of its surroundings need not be looked at closely.
+        stands_out = (
+            cv2.subtract(lit, cv2.blur(grey, (length, length))) >= 0.3 * _CROSS_MIN_CONTRAST
+        )
+        likely = stands_out & (lit >= _CROSS_MIN_GREY)
+        rows, columns = np.nonzero(likely[margin:-margin, margin:-margin])
         rows, columns = rows + margin, columns + margin
-        contrast = lit[rows, columns] - _between(grey, rows, columns, arm)
+        contrast = lit[rows, columns].astype(np.float32) - _between(grey, rows, columns, arm)
         is_cross = contrast >= _CROSS_MIN_CONTRAST
         found[rows[is_cross], columns[is_cross]] = 1
     if not found.any():
@@ -107,7 +114,7 @@ def _crosses(grey: Grey) -> list[tuple[float, float]]:
 
 
 def _between(
-    grey: Grey, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " n"], arm: int
+    grey: Bytes, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " n"], arm: int
 ) -> Float32[np.ndarray, " n"]:
     """Return the grey between the strokes; the brightest quarter may hold the caliper's number."""
     side = max(arm - 2, 2)
@@ -116,7 +123,7 @@ def _between(
     return np.asarray(np.sort(quarters, axis=0)[2], np.float32)
 
 
-def _text(grey: Grey) -> list[Boxes]:
+def _text(grey: Bytes) -> list[Boxes]:
     """Return the rows of text: boxes (left, top, width, height) of letters side by side."""
     strokes = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones((_STROKE, _STROKE), np.uint8))
     bright = (strokes >= _TEXT_MIN_CONTRAST) & (grey >= _TEXT_MIN_GREY)
@@ -170,7 +177,7 @@ def _colour(colours: Colours) -> tuple[bool, bool, float]:
     return num_coloured >= _MIN_COLOURED, is_doppler, num_coloured / chroma.size
 
 
-def _has_flow(colours: Colours, chroma: UInt8[np.ndarray, "rows columns"]) -> bool:
+def _has_flow(colours: Colours, chroma: Bytes) -> bool:
     """Whether there are filled patches of red, orange or blue."""
     hue = cv2.cvtColor(colours, cv2.COLOR_RGB2HSV_FULL)[..., 0].astype(np.float32) * (360 / 256)
     flow = (hue <= 42) | (hue >= 340) | ((hue >= 190) & (hue <= 265))
@@ -179,7 +186,7 @@ def _has_flow(colours: Colours, chroma: UInt8[np.ndarray, "rows columns"]) -> bo
     return int(filled.sum()) >= _MIN_FLOW
 
 
-def _has_box(chroma: UInt8[np.ndarray, "rows columns"]) -> bool:
+def _has_box(chroma: Bytes) -> bool:
     """Whether a thin coloured frame of upright and level lines is drawn."""
     tinted = (chroma >= _BOX_CHROMA).astype(np.uint8)
     if tinted.mean() > 0.5:  # the whole picture is tinted: a colour map, no frame
