@@ -201,11 +201,13 @@ def _confirmed(
         first = left.details[some[:, 0]].astype(np.float32)
         second = right.details[some[:, 1]].astype(np.float32)
         correlation = np.einsum("nij,nij->n", first, second)
-        cropped = np.zeros_like(correlation)
-        doubtful = correlation < _SURE_CORRELATION
-        cropped[doubtful] = _best_of_crops(first[doubtful], second[doubtful])
         close = distances[start : start + _CHUNK] <= _CROPPED_MAX_HASH_DISTANCE
-        near = (correlation >= MIN_CORRELATION) | (close & (cropped >= _MIN_CROPPED))
+        possible = (correlation >= MIN_CORRELATION) | close
+        possible &= correlation >= _CROPPED_MIN_CORRELATION
+        doubtful = possible & (correlation < _SURE_CORRELATION)
+        cropped = np.zeros_like(correlation)
+        cropped[doubtful] = _best_of_crops(first[doubtful], second[doubtful])
+        near = (correlation >= MIN_CORRELATION) | (cropped >= _MIN_CROPPED)
         is_sure = np.maximum(correlation, cropped) >= _SURE_CORRELATION
         kept.append(np.column_stack([some, is_sure])[near])
     return np.concatenate(kept) if kept else np.empty((0, 3), np.int64)

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float32, Int, UInt8
 _ARMS = (4, 6, 9, 13)
 _CROSS_MIN_GREY = 90.0
 _CROSS_MIN_CONTRAST = 48.0
+_STANDS_OUT = 4
 _MIN_CROSSES = 2
 
 _STROKE = 7
@@ -98,9 +99,7 @@ def _crosses(grey: Bytes) -> list[tuple[float, float]]:
         lit = np.minimum(along, cv2.erode(grey, np.ones((length, 1), np.uint8)))
         margin = arm + 2
         # What hardly stands out of its surroundings need not be looked at closely.
-        stands_out = (
-            cv2.subtract(lit, cv2.blur(grey, (length, length))) >= 0.3 * _CROSS_MIN_CONTRAST
-        )
+        stands_out = cv2.subtract(lit, cv2.blur(grey, (length, length))) >= _STANDS_OUT
         likely = stands_out & (lit >= _CROSS_MIN_GREY)
         rows, columns = np.nonzero(likely[margin:-margin, margin:-margin])
         rows, columns = rows + margin, columns + margin
