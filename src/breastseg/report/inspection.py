@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from breastseg.report.pages import render_page
@@ -17,10 +17,10 @@ from breastseg.report.pages import render_page
 MAX_CONTRADICTIONS = 24
 MAX_GROUPS = 30
 MAX_IN_GROUP = 6
-MAX_OF_A_CODE = 8
+MAX_OF_A_CODE = 6
 MAX_SAMPLE = 12
 _MAX_NAMED = 6
-_INDENT = 15
+_WIDTH = 17
 
 _COLOURS = {"spoils": "red", "look": "yellow", "note": "dim"}
 _GROUPED = "near-duplicates"
@@ -222,24 +222,32 @@ def print_inspection(document: Mapping[str, Any]) -> None:
     """Print an inspection on stdout: what is there, then what is wrong with it."""
     console = Console(highlight=False)
     for name, value in facts(document["summary"]).items():
-        console.print(f"{name:{_INDENT + 2}}{value}", markup=False)
+        console.print(f"{name:{_WIDTH}}{value}", markup=False)
     for note in document["summary"]["notes"]:
         console.print(note, markup=False)
     by_code = findings_by_code(document)
-    console.print("" if by_code else "\nNothing was found.")
+    if not by_code:
+        console.print("\nNothing was found.")
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
     for each in by_code:
-        _print_code(console, each)
+        severity = Text(each["severity"], style=_COLOURS[each["severity"]])
+        table.add_row(severity, f"{each['count']:,}", _told(each))
+    console.print()
+    console.print(table)
 
 
-def _print_code(console: Console, each: Mapping[str, Any]) -> None:
-    """Print one kind of finding; in full only what spoils a result."""
+def _told(each: Mapping[str, Any]) -> Text:
+    """Return one kind of finding in words; in full only what spoils a result."""
     spoils = each["severity"] == "spoils"
-    head = Text(f"{each['severity']:7}", style=_COLOURS[each["severity"]])
-    head.append(f"{each['count']:6,}  ", style="none")
-    head.append(f"{each['code']}: {each['meaning']}.", style="bold" if spoils else "none")
-    console.print(head)
     where = ", ".join(each["named"]) + (f" and {each['more']:,} more" if each["more"] else "")
     messages = each["messages"][:3] if spoils or not where else []
-    for line in (*messages, where, each["fix"] if spoils else ""):
+    lines = [f"{each['meaning']} ({each['code']})", *messages, where]
+    text = Text(lines[0], style="bold" if spoils else "")
+    for line in (*lines[1:], each["fix"] if spoils else ""):
         if line:
-            console.print(Padding(Text(line), (0, 0, 0, _INDENT)))
+            text.append(f"\n{line}", style="not bold")
+    return text

@@ -16,7 +16,7 @@ from breastseg.datasets.inspection.findings import Finding
 from breastseg.datasets.inspection.record import Record
 from breastseg.datasets.near_duplicates import likeness
 
-SAME_PICTURE = 0.8
+SAME_PICTURE = 0.85
 """Likeness from which two pictures must agree in class, patient and masks."""
 _MAX_COMPARED = 12
 _GRID = 128

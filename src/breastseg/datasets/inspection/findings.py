@@ -208,11 +208,11 @@ class Finding:
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort findings: what spoils first, then by code as in KINDS, then by case."""
+    """Sort findings: what spoils first, then by code as in KINDS; else they keep their order."""
     place = {code: number for number, code in enumerate(KINDS)}
     severities = list(Severity)
 
-    def key(finding: Finding) -> tuple[int, int, tuple[str, ...]]:
-        return severities.index(finding.kind.severity), place[finding.code], finding.cases
+    def key(finding: Finding) -> tuple[int, int]:
+        return severities.index(finding.kind.severity), place[finding.code]
 
     return sorted(findings, key=key)
