@@ -1,7 +1,7 @@
 """Check the docs against the code: `python docs/check.py`, or with --write to mend them.
 
-The references of the command line, of recipes and networks and of losses are generated; links
-between pages must lead somewhere.
+The references of the command line, of recipes and networks, of losses and of the findings of an
+inspection are generated; links between pages must lead somewhere.
 """
 
 import argparse
@@ -13,11 +13,13 @@ from pathlib import Path
 from breastseg.core.recipe import NETWORKS
 from breastseg.core.recipes import RECIPES
 from breastseg.core.search_spaces import SPACES
+from breastseg.datasets.inspection.findings import KINDS
 from breastseg.networks.losses import LOSSES, LossDefinition
 from breastseg.networks.spec import num_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
+INSPECTION_PAGE = ROOT / "docs" / "reference" / "inspection.md"
 LOSSES_PAGE = ROOT / "docs" / "reference" / "losses.md"
 RECIPES_PAGE = ROOT / "docs" / "reference" / "recipes.md"
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -66,13 +68,27 @@ gets no pull:
 
 Made by `python docs/plot_losses.py`.
 """
+INSPECTION_INTRODUCTION = """
+# What an inspection finds
+
+`breastseg inspect DATA` ends with exit code 1 when there is a finding that spoils. How to use it,
+and how often it is right on real data:
+[Inspect a data set](../how-to/inspect-a-data-set.md).
+
+- **spoils**: training refuses it, or a score would be wrong.
+- **look**: a person should decide.
+- **note**: good to know.
+
+| code | severity | what it is | what to do |
+| --- | --- | --- | --- |
+"""
 EXIT_CODES = """
 ## Exit codes
 
 | code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | some cases failed, the results of the others are there |
+| 1 | some cases failed, the results of the others are there; `inspect`: something spoils a result |
 | 2 | wrong use or wrong input; the message says what and how to mend it |
 | 3 | training was stopped by a health check, such as a loss that is not a number or a collapse |
 | 70 | an error of breastseg itself: please report it |
@@ -118,6 +134,15 @@ def recipes_page() -> str:
     return NOTE + "\n".join(lines)
 
 
+def inspection_page() -> str:
+    """Return the reference of the findings of an inspection."""
+    rows = [
+        f"| `{code}` | {kind.severity.value} | {kind.meaning} | {kind.fix} |"
+        for code, kind in KINDS.items()
+    ]
+    return NOTE + INSPECTION_INTRODUCTION.lstrip() + "\n".join(rows) + "\n"
+
+
 def losses_page() -> str:
     """Return the reference of the losses."""
     lines = ["", "## In one table", "", "| loss | formula | range |", "| --- | --- | --- |"]
@@ -157,7 +182,12 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the generated pages")
     write = parser.parse_args().write
     problems = []
-    pages = ((CLI_PAGE, cli_page), (RECIPES_PAGE, recipes_page), (LOSSES_PAGE, losses_page))
+    pages = (
+        (CLI_PAGE, cli_page),
+        (RECIPES_PAGE, recipes_page),
+        (LOSSES_PAGE, losses_page),
+        (INSPECTION_PAGE, inspection_page),
+    )
     for page, make in pages:
         text = make()
         if write:

@@ -10,6 +10,8 @@ os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "Agg"
+# Tests must neither read nor fill the cache of whoever runs them.
+os.environ["BREASTSEG_CACHE"] = "off"
 
 import json
 from collections.abc import Callable

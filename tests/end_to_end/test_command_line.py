@@ -36,6 +36,7 @@ COMMANDS = list(walk(get_command(app)))
 def test_the_verbs_are_those_of_the_contract():
     verbs = {path[0] for path, _ in COMMANDS if path}
     assert {
+        "inspect",
         "train",
         "evaluate",
         "predict",

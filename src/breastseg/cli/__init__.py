@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import breastseg
-from breastseg.cli import catalogue, scoring, searching, training
+from breastseg.cli import catalogue, inspecting, scoring, searching, training
 from breastseg.cli.options import hint
 from breastseg.core.errors import BreastsegError
 
@@ -45,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
+    inspecting.inspect,
     training.train,
     scoring.evaluate,
     scoring.compare,

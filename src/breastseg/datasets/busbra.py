@@ -10,7 +10,9 @@ from pathlib import Path
 
 from breastseg.core.errors import ImageFileError, LayoutError
 from breastseg.datasets.cases import CaseFiles, DataSet, with_unique_ids
+from breastseg.datasets.faults import Fault, OnFault, refuse
 from breastseg.datasets.folder import (
+    Drawing,
     UnfitError,
     match_masks,
     notes_on_left_out,
@@ -23,20 +25,20 @@ _TABLE = "bus_data.csv"
 _FOLDS = "5-fold-cv.csv"
 _NAMED = 3
 
-_Rows = Mapping[str, Mapping[str, str]]
+Rows = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Tables:
+class Tables:
     """Rows by image id. The folds are those of `kFold`: `valid_k` parts one patient's views."""
 
     data_path: Path
-    data: _Rows
+    data: Rows
     folds_path: Path
-    folds: _Rows | None
+    folds: Rows | None
 
 
-def find_busbra(root: Path) -> DataSet:
+def find_busbra(root: Path, on_fault: OnFault = refuse) -> DataSet:
     """Read a folder as BUS-BRA: Images/, Masks/, bus_data.csv and perhaps 5-fold-cv.csv.
 
     A part of the published images is fine, and is noted. An image without a row is refused:
@@ -48,16 +50,17 @@ def find_busbra(root: Path) -> DataSet:
         ReferenceMaskError: an image has no mask.
     """
     images_dir, masks_dir = _folders(root)
-    tables = _read_tables(root)
+    tables = read_tables(root, on_fault)
     images = [(path.stem.removeprefix("bus_"), path) for path in pictures_in(images_dir)]
     masks = [(path.stem.removeprefix("mask_"), path) for path in pictures_in(masks_dir)]
-    cases = [_case(drawing.image, drawing.mask, tables) for drawing in match_masks(images, masks)]
+    drawings = match_masks(images, masks, on_fault)
+    cases = [_case(drawing, tables, on_fault) for drawing in drawings]
     if not cases:
         raise LayoutError(f"{images_dir}: expected the images of BUS-BRA, found none.")
     return DataSet(
         layout="BUS-BRA",
         root=root,
-        cases=with_unique_ids(cases, root),
+        cases=with_unique_ids(cases, root, on_fault),
         notes=_notes(cases, tables) + notes_on_left_out((images_dir, masks_dir)),
     )
 
@@ -71,17 +74,22 @@ def _folders(root: Path) -> tuple[Path, Path]:
     return images_dir, masks_dir
 
 
-def _read_tables(root: Path) -> _Tables:
+def read_tables(root: Path, on_fault: OnFault = refuse) -> Tables:
+    """Read bus_data.csv and, where it is there, 5-fold-cv.csv.
+
+    Raises:
+        LayoutError: a table cannot be read, lacks a column or has two rows of one image.
+    """
     data_path, folds_path = root / _TABLE, root / _FOLDS
-    return _Tables(
+    return Tables(
         data_path=data_path,
-        data=_read_table(data_path, ("ID", "Case", "Pathology")),
+        data=_read_table(data_path, ("ID", "Case", "Pathology"), on_fault),
         folds_path=folds_path,
-        folds=_read_table(folds_path, ("ID", "kFold")) if folds_path.is_file() else None,
+        folds=_read_table(folds_path, ("ID", "kFold"), on_fault) if folds_path.is_file() else None,
     )
 
 
-def _read_table(path: Path, columns: tuple[str, ...]) -> _Rows:
+def _read_table(path: Path, columns: tuple[str, ...], on_fault: OnFault) -> Rows:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
@@ -97,47 +105,52 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> _Rows:
     by_id: dict[str, Mapping[str, str]] = {}
     for row in rows:
         if by_id.setdefault(row["ID"], row) is not row:
-            raise LayoutError(f"{path}: expected one row per image, found two of {row['ID']}.")
+            twice = LayoutError(f"{path}: expected one row per image, found two of {row['ID']}.")
+            on_fault(Fault("table-row-twice", path, twice))
     return by_id
 
 
-def _case(image: Path, mask: Path, tables: _Tables) -> CaseFiles:
-    row = tables.data.get(image.stem)
-    if row is None or not row["Case"]:
-        raise LayoutError(
+def _case(drawing: Drawing, tables: Tables, on_fault: OnFault) -> CaseFiles:
+    image = drawing.image
+    row = tables.data.get(image.stem, {})
+    if not row.get("Case"):
+        error = LayoutError(
             f"{image}: expected a row {image.stem} with its patient (Case) in {tables.data_path}, "
             "found none. Add the row or remove the image: without its patient a split could leak."
         )
+        on_fault(Fault("table-no-row", image, error))
     return CaseFiles(
         case_id=image.stem,
         image_path=image,
-        mask_paths=(mask,),
-        patient_id=row["Case"],
-        label=row["Pathology"].lower() or None,
-        fold=_fold(image, tables),
+        mask_paths=drawing.one_mask(on_fault),
+        patient_id=row.get("Case") or None,
+        label=row.get("Pathology", "").lower() or None,
+        fold=_fold(image, tables, on_fault),
     )
 
 
-def _fold(image: Path, tables: _Tables) -> int | None:
+def _fold(image: Path, tables: Tables, on_fault: OnFault) -> int | None:
     if tables.folds is None:
         return None
     value = tables.folds.get(image.stem, {}).get("kFold", "")
     if not value.isdecimal():
-        raise LayoutError(
+        error = LayoutError(
             f"{image}: expected a fold in column kFold of {tables.folds_path}, found '{value}'. "
             f"Mend the row, or remove {_FOLDS} to split by patients instead."
         )
+        on_fault(Fault("table-no-fold", image, error))
+        return None
     return int(value)
 
 
-def _notes(cases: list[CaseFiles], tables: _Tables) -> tuple[str, ...]:
+def _notes(cases: list[CaseFiles], tables: Tables) -> tuple[str, ...]:
     notes = []
     absent = sorted(set(tables.data) - {case.case_id for case in cases})
     if absent:
         notes.append(f"{len(absent)} rows of {_TABLE} have no image ({_first(absent)}).")
     if tables.folds is None:
         notes.append(f"There is no {_FOLDS}: the published folds are not known.")
-    wrong = [case.case_id for case in cases if _size_is_wrong(case, tables.data[case.case_id])]
+    wrong = [case.case_id for case in cases if _size_is_wrong(case, tables)]
     if wrong:
         notes.append(
             f"{len(wrong)} rows of {_TABLE} give another Width and Height than the image has "
@@ -146,8 +159,11 @@ def _notes(cases: list[CaseFiles], tables: _Tables) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _size_is_wrong(case: CaseFiles, row: Mapping[str, str]) -> bool:
+def _size_is_wrong(case: CaseFiles, tables: Tables) -> bool:
     """Whether the table contradicts the header; a damaged file is told of when it is read."""
+    row = tables.data.get(case.case_id)
+    if row is None:
+        return False
     try:
         rows, columns = read_size(case.image_path)
     except ImageFileError:

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from breastseg.core.errors import GeometryError, LayoutError
 from breastseg.core.image import Case, LabelMap
+from breastseg.datasets.faults import Fault, OnFault, refuse
 from breastseg.io.raster import read_image, read_mask
 
 
@@ -98,8 +99,12 @@ def case_id_of(path: Path, root: Path) -> str:
     return "__".join(path.relative_to(root).with_suffix("").parts)
 
 
-def with_unique_ids(cases: Iterable[CaseFiles], root: Path) -> tuple[CaseFiles, ...]:
+def with_unique_ids(
+    cases: Iterable[CaseFiles], root: Path, on_fault: OnFault = refuse
+) -> tuple[CaseFiles, ...]:
     """Keep the endings of files whose case ids would be the same, and sort by id.
+
+    Past a fault, the first of several cases of one id is kept.
 
     Raises:
         LayoutError: two files have the same id all the same.
@@ -116,8 +121,9 @@ def with_unique_ids(cases: Iterable[CaseFiles], root: Path) -> tuple[CaseFiles, 
     for case in cases:
         twin = by_id.setdefault(case.case_id, case)
         if twin is not case:
-            raise LayoutError(
+            error = LayoutError(
                 f"{root}: the case id '{case.case_id}' must belong to one image, but "
                 f"{twin.image_path} and {case.image_path} both have it. Rename one."
             )
+            on_fault(Fault("case-id-twice", case.image_path, error))
     return tuple(by_id[case_id] for case_id in sorted(by_id))

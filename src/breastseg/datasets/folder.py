@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from breastseg.core.errors import LayoutError, ReferenceMaskError
+from breastseg.datasets.faults import Fault, OnFault, refuse
 from breastseg.io.raster import is_raster
 
 _MASK_STEM = re.compile(r"(?P<image>.+)_mask(?:_(?P<number>\d+))?", re.IGNORECASE)
@@ -28,26 +29,29 @@ class Drawing:
     image: Path
     masks: tuple[Path, ...]
 
-    @property
-    def mask(self) -> Path:
-        """The one mask file of an image that must have exactly one.
+    def one_mask(self, on_fault: OnFault = refuse) -> tuple[Path, ...] | None:
+        """Return the mask files of an image that must have exactly one.
+
+        Past a fault, all that there are; None where there is none.
 
         Raises:
             ReferenceMaskError: there is none, or there are several.
         """
         if not self.masks:
-            raise ReferenceMaskError(
+            error = ReferenceMaskError(
                 f"{self.image}: expected a mask for this image, found none. Add it (all zeros "
                 "where there is no lesion) or remove the image. A folder that holds several "
                 "data sets must be split: name one of them."
             )
+            on_fault(Fault("mask-missing", self.image, error))
         if len(self.masks) > 1:
-            raise ReferenceMaskError(
+            error = ReferenceMaskError(
                 f"{self.image}: expected one mask for this image, found {len(self.masks)}: "
                 f"{', '.join(path.name for path in self.masks)}. Merge them into one file, or "
                 "lay the folder out like BUSI, where each mask is one lesion."
             )
-        return self.masks[0]
+            on_fault(Fault("mask-ambiguous", self.image, error))
+        return self.masks or None
 
 
 def mask_owner(path: Path) -> str | None:
@@ -90,9 +94,13 @@ def notes_on_left_out(folders: Iterable[Path]) -> tuple[str, ...]:
 
 
 def match_masks(
-    images: Iterable[tuple[str, Path]], masks: Iterable[tuple[str, Path]]
+    images: Iterable[tuple[str, Path]],
+    masks: Iterable[tuple[str, Path]],
+    on_fault: OnFault = refuse,
 ) -> list[Drawing]:
     """Give every mask to the image of the same key; masks are ordered by their number.
+
+    Past a fault, a mask without an owner is left out.
 
     Raises:
         LayoutError: a mask has no image, or two images could be meant.
@@ -103,22 +111,28 @@ def match_masks(
         owners[key].append(path)
     drawn: dict[str, list[Path]] = defaultdict(list)
     for key, path in masks:
-        _check_owner(path, owners.get(key, []))
-        drawn[key].append(path)
+        fault = _owner_fault(path, owners.get(key, []))
+        if fault is None:
+            drawn[key].append(path)
+        else:
+            on_fault(fault)
     return [Drawing(path, tuple(sorted(drawn[key], key=_number))) for key, path in images]
 
 
-def _check_owner(mask: Path, owners: list[Path]) -> None:
+def _owner_fault(mask: Path, owners: list[Path]) -> Fault | None:
+    if len(owners) == 1:
+        return None
     if not owners:
-        raise LayoutError(
+        error = LayoutError(
             f"{mask}: expected an image for this mask, found none of its name. "
             "Add the image or remove the mask."
         )
-    if len(owners) > 1:
-        raise LayoutError(
-            f"{mask}: expected one image for this mask, found {len(owners)}: "
-            f"{', '.join(path.name for path in owners)}. Rename or remove all but one."
-        )
+        return Fault("mask-without-image", mask, error)
+    error = LayoutError(
+        f"{mask}: expected one image for this mask, found {len(owners)}: "
+        f"{', '.join(path.name for path in owners)}. Rename or remove all but one."
+    )
+    return Fault("mask-ambiguous", mask, error)
 
 
 def _number(mask: Path) -> tuple[int, str]:

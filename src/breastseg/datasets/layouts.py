@@ -7,6 +7,7 @@ from breastseg.core.errors import LayoutError
 from breastseg.datasets.busbra import find_busbra
 from breastseg.datasets.busi import find_busi
 from breastseg.datasets.cases import DataSet
+from breastseg.datasets.faults import OnFault, refuse
 from breastseg.datasets.folder import UnfitError, mask_owner, subfolder
 from breastseg.datasets.nnunet import find_nnunet
 from breastseg.datasets.pairs import (
@@ -18,7 +19,7 @@ from breastseg.datasets.pairs import (
 from breastseg.io.raster import SUFFIXES
 
 # Tried from the most to the least particular: the first that fits is taken.
-_LAYOUTS: tuple[tuple[str, Callable[[Path], DataSet]], ...] = (
+_LAYOUTS: tuple[tuple[str, Callable[[Path, OnFault], DataSet]], ...] = (
     ("nnU-Net raw (dataset.json, imagesTr/, labelsTr/)", find_nnunet),
     ("BUS-BRA (bus_data.csv, Images/, Masks/)", find_busbra),
     ("BUSI (benign/, malignant/, normal/ with x.png, x_mask.png, x_mask_1.png)", find_busi),
@@ -31,8 +32,12 @@ _IMAGES_OF = {"labelstr": "imagestr", "labelsts": "imagests"} | dict.fromkeys(
 )
 
 
-def find_data_set(root: Path) -> DataSet:
+def find_data_set(root: Path, *, on_fault: OnFault = refuse) -> DataSet:
     """Find the images and masks of a folder of any known layout, without reading pixels.
+
+    Args:
+        root: the folder.
+        on_fault: told of what is wrong with single files; the first is refused by default.
 
     Returns:
         The data set, its cases sorted by id.
@@ -43,19 +48,19 @@ def find_data_set(root: Path) -> DataSet:
         ReferenceMaskError: an image that must have a mask has none, or several.
     """
     try:
-        return _find(root)
+        return _find(root, on_fault)
     except OSError as error:
         raise LayoutError(
             f"{root}: the folder cannot be read ({error}). Mend its rights."
         ) from None
 
 
-def _find(root: Path) -> DataSet:
+def _find(root: Path, on_fault: OnFault) -> DataSet:
     _check_folder(root)
     reasons = []
     for name, find in _LAYOUTS:
         try:
-            return find(root)
+            return find(root, on_fault)
         except UnfitError as reason:
             reasons.append(f"  - {name}: {reason}")
     raise LayoutError(

@@ -2,42 +2,59 @@
 
 Public sets without patient ids hold many of them: neighbouring frames of one sweep, the same
 picture with and without calipers, mirrored or cropped copies. Two images are near duplicates
-when their perceptual hashes are close and the details of their thumbnails correlate. On BUSI
-the limits below were chosen by looking at pairs around them: above, nearly all pairs show the
-same lesion of the same breast; below, chance likeness begins. Too wide a group costs a split
-little, a missed one spoils its score.
+when their perceptual hashes are close and the details of their thumbnails correlate, as they
+are or after up to a twentieth of some sides was cut off one of them. On BUSI the limits below
+were chosen by looking at pairs around them: above, nearly all pairs show the same lesion of the
+same breast; below, chance likeness begins. Too wide a group costs a split little, a missed one
+spoils its score.
 """
 
+import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-import cv2
-import imagehash
 import numpy as np
-from jaxtyping import Bool, Float32, Int
-from PIL import Image as Pillow
+from jaxtyping import Float32, Int
 from scipy import sparse
 
 from breastseg.datasets.cases import CaseFiles
-from breastseg.io.raster import read_luminance
+from breastseg.datasets.signatures import (
+    Signature,
+    Signatures,
+    cropping,
+    signature_of,
+    upright_and_mirrored,
+)
+from breastseg.io import cache
+from breastseg.io.raster import file_sha256, read_luminance
 
-THUMBNAIL = 64
 MAX_HASH_DISTANCE = 24
 """Of the 64 bits of a perceptual hash; unrelated pictures differ in about 32."""
 MIN_CORRELATION = 0.6
 """Of thumbnails whose coarse brightness was taken away."""
-_BLOCK = 1024
+_CROPPED_MAX_HASH_DISTANCE = 18
+_CROPPED_MIN_CORRELATION = 0.4
+_MIN_CROPPED = 0.75
+_SURE_CORRELATION = 0.7
+"""As they are or after a crop: nearly no chance likeness reaches it, on BUSI or BUS-BRA."""
+_CROPS = ((0.0, 0.0), (0.05, 0.0), (0.0, 0.05), (0.05, 0.05))
 
-Hashes = Bool[np.ndarray, "images 64"]
-Details = Float32[np.ndarray, "images pixels"]
+_COARSE = 12
+_ALIGNED = 16
+_ROWS, _COLUMNS, _CHUNK = 1024, 4096, 4096
+_METHOD = "near duplicates 1"
+"""Goes into the key of the cache: to be changed with anything above, or with signatures."""
+_CACHE = "near-duplicate-groups"
 
+_CROPPINGS = np.stack([cropping(*crop)[:_ALIGNED, :_ALIGNED] for crop in _CROPS])
 
-@dataclass(frozen=True, slots=True)
-class _Views:
-    """Hash and detail of every picture, in one orientation."""
+Pairs = Int[np.ndarray, "pairs 2"]
+Links = Int[np.ndarray, "pairs 3"]
+Numbers = Int[np.ndarray, " images"]
+Details = Float32[np.ndarray, "pairs frequencies frequencies"]
 
-    hashes: Hashes
-    details: Details
+log = logging.getLogger(__name__)
 
 
 def case_groups(
@@ -62,10 +79,12 @@ def near_duplicate_groups(
 ) -> dict[str, str]:
     """Assign each case to a group; a group bears the id of its first case.
 
-    Mirrored copies are found too. Memory grows with the number of images, not its square.
+    Mirrored and slightly cropped copies are found too. Memory grows with the number of images,
+    not its square. Groups of the same contents are taken from the cache, whatever the files
+    are called.
 
     Args:
-        cases: the images, all of which are read.
+        cases: the images; those that are not in the cache are read.
         progress: called with the number of images read so far.
 
     Returns:
@@ -74,58 +93,158 @@ def near_duplicate_groups(
     Raises:
         ImageFileError: an image cannot be read.
     """
-    thumbnails = []
-    for done, case in enumerate(cases, start=1):
-        thumbnails.append(_thumbnail(case))
-        progress(done)
-    upright = _views(thumbnails)
-    mirrored = _views([np.fliplr(thumbnail) for thumbnail in thumbnails])
-    pairs = np.concatenate([_pairs(upright, upright), _pairs(upright, mirrored)])
-    links = sparse.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(cases),) * 2)
-    _, component = sparse.csgraph.connected_components(links, directed=False)
+    contents = [file_sha256(case.image_path) for case in cases]
+    numbers = cached_numbers(contents)
+    if numbers is None:
+        signatures = []
+        for done, case in enumerate(cases, start=1):
+            signatures.append(signature_of(read_luminance(case.image_path)))
+            progress(done)
+        numbers, _ = group_numbers(signatures)
+        keep_numbers(contents, numbers)
+    else:
+        log.info("near-duplicate groups of %d images are known from earlier", len(cases))
+        progress(len(cases))
     first: dict[int, str] = {}
-    for case, number in zip(cases, component.tolist(), strict=True):
+    for case, number in zip(cases, numbers.tolist(), strict=True):
         first.setdefault(number, case.case_id)
-    return {c.case_id: first[n] for c, n in zip(cases, component.tolist(), strict=True)}
+    return {c.case_id: first[n] for c, n in zip(cases, numbers.tolist(), strict=True)}
 
 
-def _thumbnail(case: CaseFiles) -> Float32[np.ndarray, "64 64"]:
-    """Shrink a picture without regard to its aspect and stretch its grey values to 0..255."""
-    grey = read_luminance(case.image_path)
-    small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-    low, high = float(small.min()), float(small.max())
-    return np.asarray((small - low) * (255 / max(high - low, 1e-6)), np.float32)
+def cached_numbers(contents: Sequence[str]) -> Numbers | None:
+    """Return the group number of each content as it was found earlier; None where it was not.
+
+    Args:
+        contents: SHA-256 of the files; their order does not matter.
+    """
+    known: Any = cache.load(_CACHE, _key(contents))
+    if not isinstance(known, list) or len(known) != len(contents):
+        return None
+    numbers = np.empty(len(contents), np.int64)
+    numbers[_order(contents)] = known
+    return numbers
 
 
-def _views(thumbnails: Sequence[Float32[np.ndarray, "64 64"]]) -> _Views:
-    hashes = [
-        imagehash.phash(Pillow.fromarray(thumbnail.astype(np.uint8))).hash.ravel()
-        for thumbnail in thumbnails
-    ]
-    return _Views(np.array(hashes), np.array([_detail(thumbnail) for thumbnail in thumbnails]))
+def keep_numbers(contents: Sequence[str], numbers: Numbers) -> None:
+    """Keep group numbers under a digest of the contents: nothing else of the images is kept."""
+    cache.keep(_CACHE, _key(contents), numbers[_order(contents)].tolist())
 
 
-def _detail(thumbnail: Float32[np.ndarray, "64 64"]) -> Float32[np.ndarray, " pixels"]:
-    """Take away coarse brightness and speckle; scale to length 1, so that products correlate."""
-    coarse = cv2.GaussianBlur(thumbnail, (0, 0), THUMBNAIL / 8)
-    band = cv2.GaussianBlur(thumbnail - coarse, (0, 0), THUMBNAIL / 64).ravel()
-    band = band - band.mean()
-    return np.asarray(band / max(float(np.linalg.norm(band)), 1e-6), np.float32)
+def _key(contents: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join([_METHOD, *sorted(contents)]).encode()).hexdigest()
 
 
-def _pairs(left: _Views, right: _Views) -> Int[np.ndarray, "pairs 2"]:
-    """Return the index pairs (smaller, larger) of near duplicates, block by block."""
-    found = []
-    signed = right.hashes.astype(np.float32) * 2 - 1
-    for start in range(0, len(left.hashes), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        agreement = (left.hashes[block].astype(np.float32) * 2 - 1) @ signed.T
-        near = (64 - agreement) / 2 <= MAX_HASH_DISTANCE
-        near &= left.details[block] @ right.details.T >= MIN_CORRELATION
-        pairs = np.argwhere(near)
-        pairs[:, 0] += start
-        found.append(pairs[pairs[:, 0] < pairs[:, 1]])
-    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+def _order(contents: Sequence[str]) -> Numbers:
+    return np.array(sorted(range(len(contents)), key=contents.__getitem__), np.int64)
+
+
+def group_numbers(signatures: Sequence[Signature]) -> tuple[Numbers, Numbers]:
+    """Return two numbers for each picture, equal for near duplicates and what they join.
+
+    First the wide groups that no split divides, then those of sure near duplicates alone.
+    """
+    upright, mirrored = upright_and_mirrored(signatures)
+    links = np.concatenate([_links(upright, upright), _links(upright, mirrored)])
+    return _joined(links, len(signatures)), _joined(links[links[:, 2] == 1], len(signatures))
+
+
+def _joined(links: Links, num_images: int) -> Numbers:
+    entries = (np.ones(len(links), bool), (links[:, 0], links[:, 1]))
+    graph = sparse.coo_matrix(entries, (num_images, num_images))
+    return np.asarray(sparse.csgraph.connected_components(graph, directed=False)[1], np.int64)
+
+
+def _links(left: Signatures, right: Signatures) -> Links:
+    """Return smaller index, larger index and whether it is sure, of near duplicates."""
+    coarse_left, coarse_right = _Coarse(left), _Coarse(right)
+    found = [np.empty((0, 3), np.int64)]
+    for row in range(0, len(left), _ROWS):
+        for column in range(row - row % _COLUMNS, len(right), _COLUMNS):
+            rows, columns = slice(row, row + _ROWS), slice(column, column + _COLUMNS)
+            distance = np.bitwise_count(left.hashes[rows, None] ^ right.hashes[None, columns])
+            bound = coarse_left.bound(rows, coarse_right, columns)
+            likely = (distance <= MAX_HASH_DISTANCE) & (bound >= MIN_CORRELATION)
+            likely |= (distance <= _CROPPED_MAX_HASH_DISTANCE) & (bound >= _CROPPED_MIN_CORRELATION)
+            pairs = np.argwhere(likely)
+            distances = distance[likely]
+            pairs += (row, column)
+            ordered = pairs[:, 0] < pairs[:, 1]
+            found.append(_confirmed(pairs[ordered], distances[ordered], left, right))
+    return np.concatenate(found)
+
+
+class _Coarse:
+    """The lowest frequencies of the details, and how long the rest of them is."""
+
+    def __init__(self, signatures: Signatures) -> None:
+        coarse = signatures.details[:, :_COARSE, :_COARSE].astype(np.float32)
+        self._coarse = coarse.reshape(len(signatures), _COARSE**2)
+        details = signatures.details
+        whole = np.einsum("nij,nij->n", details, details, dtype=np.float32, casting="safe")
+        rest = whole - np.einsum("ij,ij->i", self._coarse, self._coarse)
+        self._rest = np.sqrt(np.maximum(rest, 0)).astype(np.float32)
+
+    def bound(self, rows: slice, right: "_Coarse", columns: slice) -> Float32[np.ndarray, "r c"]:
+        """Return what correlations cannot exceed, by the inequality of Cauchy and Schwarz."""
+        bound = self._coarse[rows] @ right._coarse[columns].T
+        bound += self._rest[rows, None] * right._rest[columns]
+        return bound + np.float32(1e-3)  # rounding
+
+
+def _confirmed(
+    pairs: Pairs, distances: Int[np.ndarray, " pairs"], left: Signatures, right: Signatures
+) -> Links:
+    """Keep the pairs that correlate, as they are or after a crop, and say which are sure."""
+    kept = []
+    for start in range(0, len(pairs), _CHUNK):
+        some = pairs[start : start + _CHUNK]
+        first = left.details[some[:, 0]].astype(np.float32)
+        second = right.details[some[:, 1]].astype(np.float32)
+        correlation = np.einsum("nij,nij->n", first, second)
+        close = distances[start : start + _CHUNK] <= _CROPPED_MAX_HASH_DISTANCE
+        possible = (correlation >= MIN_CORRELATION) | close
+        possible &= correlation >= _CROPPED_MIN_CORRELATION
+        doubtful = possible & (correlation < _SURE_CORRELATION)
+        cropped = np.zeros_like(correlation)
+        cropped[doubtful] = _best_of_crops(first[doubtful], second[doubtful])
+        near = (correlation >= MIN_CORRELATION) | (cropped >= _MIN_CROPPED)
+        is_sure = np.maximum(correlation, cropped) >= _SURE_CORRELATION
+        kept.append(np.column_stack([some, is_sure])[near])
+    return np.concatenate(kept) if kept else np.empty((0, 3), np.int64)
+
+
+def likeness(first: Signature, second: Signature) -> tuple[float, bool]:
+    """Return how much two pictures correlate, at most 1, and whether when one is mirrored.
+
+    As they are, or after the crop that suits them best.
+    """
+    upright, mirrored = upright_and_mirrored([second])
+    best = []
+    for other in (upright, mirrored):
+        one, two = (each.astype(np.float32) for each in (first.details[None], other.details))
+        best.append(max(float(np.vdot(one, two)), float(_best_of_crops(one, two)[0])))
+    return max(best), best[1] > best[0]
+
+
+def _best_of_crops(first: Details, second: Details) -> Float32[np.ndarray, " pairs"]:
+    first, second = first[:, :_ALIGNED, :_ALIGNED], second[:, :_ALIGNED, :_ALIGNED]
+    best = np.maximum(_best_crop(first, second), _best_crop(second, first))
+    return np.asarray(best, np.float32)
+
+
+def _best_crop(cut: Details, whole: Details) -> Float32[np.ndarray, " pairs"]:
+    """Return the highest correlation over the crops of the first pictures."""
+    best = np.zeros(len(cut), np.float32)
+    length = np.maximum(np.linalg.norm(whole, axis=(1, 2)), 1e-6)
+    for along_rows in _CROPPINGS:
+        stretched = along_rows @ cut
+        for along_columns in _CROPPINGS:
+            window = stretched @ along_columns.T
+            window[:, 0, 0] = 0  # the mean
+            products = np.einsum("nij,nij->n", window, whole)
+            lengths = np.maximum(np.linalg.norm(window, axis=(1, 2)), 1e-6)
+            np.maximum(best, products / (length * lengths), out=best)
+    return best
 
 
 def group_sizes(groups: Mapping[str, str]) -> Mapping[str, int]:

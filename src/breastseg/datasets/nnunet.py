@@ -5,21 +5,24 @@ Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md.
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from breastseg.core.errors import LayoutError
 from breastseg.datasets.cases import CaseFiles, DataSet, with_unique_ids
+from breastseg.datasets.faults import Fault, OnFault, refuse
 from breastseg.datasets.folder import UnfitError, match_masks, notes_on_left_out, pictures_in
 from breastseg.io.raster import SUFFIXES
 
 _DESCRIPTION = "dataset.json"
 _VOLUMES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+_FIRST_CHANNEL = "_0000"
 _COLOURS = 3
 
 
-def find_nnunet(root: Path) -> DataSet:
+def find_nnunet(root: Path, on_fault: OnFault = refuse) -> DataSet:
     """Read a folder as nnU-Net raw; every label but the background is lesion.
 
     Raises:
@@ -38,21 +41,24 @@ def find_nnunet(root: Path) -> DataSet:
     document = _read_description(description)
     ending = _ending(description, document)
     lesion_values = _lesion_values(description, document)
-    images = [(_case_name(path, ending), path) for path in _files(images_dir, ending)]
-    labels = [(path.name.removesuffix(ending), path) for path in _files(labels_dir, ending)]
+    images = list(_images(_files(images_dir, ending, on_fault), ending, on_fault))
+    labels = _files(labels_dir, ending, on_fault)
+    drawings = match_masks(
+        images, [(path.name.removesuffix(ending), path) for path in labels], on_fault
+    )
     cases = [
         CaseFiles(
-            case_id=_case_name(drawing.image, ending),
+            case_id=drawing.image.name.removesuffix(_FIRST_CHANNEL + ending),
             image_path=drawing.image,
-            mask_paths=(drawing.mask,),
+            mask_paths=drawing.one_mask(on_fault),
             lesion_values=lesion_values,
         )
-        for drawing in match_masks(images, labels)
+        for drawing in drawings
     ]
     return DataSet(
         layout="nnU-Net raw",
         root=root,
-        cases=with_unique_ids(cases, root),
+        cases=with_unique_ids(cases, root, on_fault),
         notes=_notes(root, description, document) + notes_on_left_out((images_dir, labels_dir)),
     )
 
@@ -105,32 +111,41 @@ def _lesion_values(path: Path, document: dict[str, Any]) -> tuple[int, ...]:
     return tuple(sorted(values - {0}))
 
 
-def _files(folder: Path, ending: str) -> list[Path]:
-    pictures = pictures_in(folder)
-    strange = next((path for path in pictures if not path.name.endswith(ending)), None)
-    if strange is not None:
-        raise LayoutError(
-            f"{strange}: expected a picture with the file_ending {ending} of {_DESCRIPTION}. "
+def _files(folder: Path, ending: str, on_fault: OnFault) -> list[Path]:
+    pictures = []
+    for path in pictures_in(folder):
+        if path.name.endswith(ending):
+            pictures.append(path)
+            continue
+        error = LayoutError(
+            f"{path}: expected a picture with the file_ending {ending} of {_DESCRIPTION}. "
             "Convert it or remove it."
         )
+        on_fault(Fault("file-name", path, error))
     if not pictures:
         raise LayoutError(f"{folder}: expected pictures that end in {ending}, found none.")
     return pictures
 
 
-def _case_name(path: Path, ending: str) -> str:
-    match = _CHANNEL.fullmatch(path.name.removesuffix(ending))
-    if match is None:
-        raise LayoutError(
-            f"{path}: expected a name such as {path.name.removesuffix(ending)}_0000{ending}. "
-            "Rename it: case name, four digits of the channel, ending."
-        )
-    if match["channel"] != "0000":
-        raise LayoutError(
-            f"{path}: expected one file per case (channel _0000), found channel "
-            f"_{match['channel']}. Images of several channels are not read: keep one."
-        )
-    return match["case"]
+def _images(paths: list[Path], ending: str, on_fault: OnFault) -> Iterator[tuple[str, Path]]:
+    """Yield the images with their case names; past a fault, only those with a right name."""
+    for path in paths:
+        match = _CHANNEL.fullmatch(path.name.removesuffix(ending))
+        if match is not None and f"_{match['channel']}" == _FIRST_CHANNEL:
+            yield match["case"], path
+        elif match is None:
+            name = path.name.removesuffix(ending)
+            error = LayoutError(
+                f"{path}: expected a name such as {name}{_FIRST_CHANNEL}{ending}. "
+                "Rename it: case name, four digits of the channel, ending."
+            )
+            on_fault(Fault("file-name", path, error))
+        else:
+            error = LayoutError(
+                f"{path}: expected one file per case (channel {_FIRST_CHANNEL}), found channel "
+                f"_{match['channel']}. Images of several channels are not read: keep one."
+            )
+            on_fault(Fault("file-name", path, error))
 
 
 def _notes(root: Path, path: Path, document: dict[str, Any]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from breastseg.core.errors import LayoutError
 from breastseg.datasets.cases import CaseFiles, DataSet, case_id_of, with_unique_ids
+from breastseg.datasets.faults import OnFault, refuse
 from breastseg.datasets.folder import (
     Drawing,
     UnfitError,
@@ -19,7 +20,7 @@ IMAGE_FOLDER = "images"
 MASK_FOLDERS = ("masks", "labels")
 
 
-def find_folder_pairs(root: Path) -> DataSet:
+def find_folder_pairs(root: Path, on_fault: OnFault = refuse) -> DataSet:
     """Read `images/x.png` with `masks/x.png`, `masks/x_mask.png` or `labels/...` of any format.
 
     Raises:
@@ -33,8 +34,14 @@ def find_folder_pairs(root: Path) -> DataSet:
         raise UnfitError(f"{images_dir.name}/ holds no picture")
     keys = set(images.values())
     masks = [(_owner(path, masks_dir, keys), path) for path in walk(masks_dir) if is_raster(path)]
-    drawings = match_masks([(key, path) for path, key in images.items()], masks)
-    return _data_set("images and masks folders", root, drawings, (images_dir, masks_dir))
+    drawings = match_masks([(key, path) for path, key in images.items()], masks, on_fault)
+    cases = _cases(root, drawings, on_fault)
+    return DataSet(
+        layout="images and masks folders",
+        root=root,
+        cases=with_unique_ids(cases, root, on_fault),
+        notes=notes_on_left_out((images_dir, masks_dir)),
+    )
 
 
 def _two_folders(root: Path) -> tuple[Path, Path]:
@@ -64,7 +71,7 @@ def _owner(mask: Path, folder: Path, image_keys: set[str]) -> str:
     return _key(mask.with_name(owner + mask.suffix), folder)
 
 
-def find_suffix_pairs(root: Path) -> DataSet:
+def find_suffix_pairs(root: Path, on_fault: OnFault = refuse) -> DataSet:
     """Read `x.png` with `x_mask.png` beside it, in the folder and all its subfolders.
 
     Raises:
@@ -84,23 +91,21 @@ def find_suffix_pairs(root: Path) -> DataSet:
     if not masks:
         raise UnfitError(f"no picture such as {pictures[0].stem}_mask.png lies in it")
     images = [(_key(path, root), path) for path, owner in owners.items() if not owner]
-    return _data_set("x.png with x_mask.png", root, match_masks(images, masks), (root,))
+    cases = _cases(root, match_masks(images, masks, on_fault), on_fault)
+    return DataSet(
+        layout="x.png with x_mask.png",
+        root=root,
+        cases=with_unique_ids(cases, root, on_fault),
+        notes=notes_on_left_out((root,)),
+    )
 
 
-def _data_set(
-    layout: str, root: Path, drawings: list[Drawing], folders: tuple[Path, ...]
-) -> DataSet:
-    cases = [
+def _cases(root: Path, drawings: list[Drawing], on_fault: OnFault) -> list[CaseFiles]:
+    return [
         CaseFiles(
             case_id=case_id_of(drawing.image, root),
             image_path=drawing.image,
-            mask_paths=(drawing.mask,),
+            mask_paths=drawing.one_mask(on_fault),
         )
         for drawing in drawings
     ]
-    return DataSet(
-        layout=layout,
-        root=root,
-        cases=with_unique_ids(cases, root),
-        notes=notes_on_left_out(folders),
-    )

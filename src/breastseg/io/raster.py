@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Float64, UInt8
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
@@ -53,6 +53,23 @@ def read_luminance(path: Path) -> Luminance:
     if not np.isfinite(grey).all():
         raise ImageFileError(f"{path}: grey values must be finite, found NaN or infinity.")
     return grey
+
+
+def read_colours(path: Path) -> UInt8[np.ndarray, "rows columns 3"] | None:
+    """Read red, green and blue of a picture, 0 to 255, over black; None where it is stored grey.
+
+    Raises:
+        ImageFileError: missing, truncated or no picture.
+    """
+    try:
+        with Pillow.open(path) as file:
+            if file.mode in ("1", "L", "LA", "La", "I", "F") or file.mode.startswith("I;16"):
+                return None
+            picture = ImageOps.exif_transpose(file).convert("RGBA")
+    except _PILLOW_ERRORS as error:
+        raise ImageFileError(_unreadable(path, error)) from None
+    black = Pillow.new("RGBA", picture.size, (0, 0, 0, 255))
+    return np.asarray(Pillow.alpha_composite(black, picture).convert("RGB"))
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -134,7 +151,7 @@ def read_mask(path: Path, *, lesion_values: tuple[int, ...] | None = None) -> Ma
         ReferenceMaskError: the values are not those of a mask.
     """
     grey = read_luminance(path)
-    values = np.unique(grey)
+    values = _values(grey)
     found = ", ".join(f"{value:g}" for value in values[:5]) + (", ..." if values.size > 5 else "")
     if lesion_values is not None:
         if not set(values.tolist()) <= {0, *lesion_values}:
@@ -153,6 +170,22 @@ def read_mask(path: Path, *, lesion_values: tuple[int, ...] | None = None) -> Ma
             "Save it with 0 outside the lesions."
         )
     return grey > 0
+
+
+def _values(grey: Luminance) -> Float64[np.ndarray, " values"]:
+    """Return the different values, in order; whole numbers are counted, which is faster."""
+    if grey.min() >= 0 and grey.max() < 2**16:
+        whole = grey.astype(np.int64)
+        if (whole == grey).all():
+            return np.flatnonzero(np.bincount(whole.ravel())).astype(np.float64)
+    return np.unique(grey).astype(np.float64)
+
+
+def encode_jpeg(pixels: UInt8[np.ndarray, "rows columns 3"], *, quality: int = 75) -> bytes:
+    """Return a JPEG file of colour pixels: small, for pictures to look at."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(pixels).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
 
 
 def encode_png(pixels: UInt8[np.ndarray, "rows columns *channels"]) -> bytes:

@@ -14,7 +14,7 @@ from PIL import ImageDraw, ImageFont
 
 from breastseg.core.errors import GeometryError
 from breastseg.core.lesion import Lesion
-from breastseg.io.raster import encode_png
+from breastseg.io.raster import encode_jpeg, encode_png
 
 MODEL_COLOUR = (230, 159, 0)
 READER_COLOUR = (86, 180, 233)
@@ -85,6 +85,34 @@ def draw_overlay(
     if legend:
         canvas = _with_legend(canvas, mask, reference)
     return np.asarray(canvas)
+
+
+def thumbnail_jpeg(
+    pixels: Grey,
+    reference: Mask | None = None,
+    *,
+    colours: Colour | None = None,
+    longer_side: int = 220,
+) -> bytes:
+    """Return a small picture with the reader's outline as a JPEG file.
+
+    Args:
+        pixels: grey values in any unit.
+        reference: what the reader drew; None where no reader has looked.
+        colours: shown instead of the grey values, where there are any.
+        longer_side: of the picture in pixels.
+
+    Raises:
+        GeometryError: the reference has another shape than the image.
+    """
+    if colours is None:
+        picture = draw_overlay(pixels, None, reference, longer_side=longer_side, legend=False)
+        return encode_jpeg(picture)
+    scale = longer_side / max(pixels.shape)
+    channels = [_scaled(colours[..., channel], scale) for channel in range(3)]
+    picture = np.ascontiguousarray(np.stack(channels, axis=2))
+    _outline(picture, None, reference)
+    return encode_jpeg(picture)
 
 
 def triptych_png(

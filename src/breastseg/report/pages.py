@@ -79,9 +79,9 @@ class PredictionEntry:
         return f"{self.case_id}: {_plural(len(self.lesions), 'lesion')} outlined and numbered"
 
 
-def data_uri(png: bytes) -> str:
-    """Return a PNG file as a URL that holds it."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def data_uri(picture: bytes, kind: str = "png") -> str:
+    """Return a picture file, PNG or another kind such as jpeg, as a URL that holds it."""
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")
 
 
 def scorecard_page(
@@ -99,7 +99,7 @@ def scorecard_page(
         (heading, [picture for picture in pictures if picture.role == role])
         for role, heading in _ROLES.items()
     ]
-    return _page(
+    return render_page(
         "scorecard.html",
         title=f"Scorecard: {table[0]['name']}",
         document=document,
@@ -127,7 +127,7 @@ def comparison_page(document: Mapping[str, Any]) -> str:
         for row in document["table"]
         if row["summary"]["dice"]["interval"]
     }
-    return _page(
+    return render_page(
         "comparison.html",
         title=f"Comparison of {_plural(document['num_runs'], 'run')}",
         document=document,
@@ -166,7 +166,7 @@ def prediction_page(
     """
     found = [entry for entry in entries if entry.lesions]
     silent = [entry for entry in entries if not entry.lesions]
-    return _page(
+    return render_page(
         "prediction.html",
         title=f"Lesions found in {len(found):,} of {_plural(len(entries), 'image')}",
         tiles=[
@@ -201,7 +201,7 @@ def search_page(document: Mapping[str, Any]) -> str:
     if document["importance"]:
         figures.append(search_figures.importance(document["importance"]))
     wide = [search_figures.parallel_coordinates(names, table)] if scored else []
-    return _page(
+    return render_page(
         "search.html",
         title=f"Search: {document['details']['Space'].partition(',')[0]}",
         document=document,
@@ -216,7 +216,8 @@ def search_page(document: Mapping[str, Any]) -> str:
     )
 
 
-def _page(template: str, **content: Any) -> str:
+def render_page(template: str, **content: Any) -> str:
+    """Return a page made of a template; what is put into it is escaped."""
     return _environment().get_template(template).render(version=__version__, **content)
 
 

@@ -1,3 +1,5 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -51,6 +53,14 @@ def sixteen_bit(pixels):
     return pixels.astype(np.uint16) * 257
 
 
+def cropped(pixels, top, bottom, left, right):
+    rows, columns = pixels.shape
+    return pixels[
+        round(rows * top) : rows - round(rows * bottom),
+        round(columns * left) : columns - round(columns * right),
+    ]
+
+
 CHANGES = {
     "copied": lambda pixels: pixels,
     "mirrored": np.fliplr,
@@ -60,6 +70,11 @@ CHANGES = {
     "marked with calipers": with_calipers,
     "of 16 bit": sixteen_bit,
     "cropped by a little": lambda pixels: pixels[3:-3, 3:-3],
+    "cropped by a twentieth on all sides": lambda pixels: cropped(pixels, 0.05, 0.05, 0.05, 0.05),
+    "cropped by a twentieth on top": lambda pixels: cropped(pixels, 0.05, 0, 0, 0),
+    "cropped by a twentieth of a corner": lambda pixels: cropped(pixels, 0, 0.05, 0.05, 0),
+    "darkened": lambda pixels: (pixels * 0.6).astype(np.uint8),
+    "of another gamma": lambda pixels: (255 * (pixels / 255) ** 0.8).astype(np.uint8),
     "mirrored and resized": lambda pixels: resized(np.fliplr(pixels)),
 }
 
@@ -118,7 +133,9 @@ def test_grouping_does_not_depend_on_the_order_of_the_cases(phantom_data, pictur
 def test_grouping_does_not_depend_on_the_blocks_it_is_computed_in(pictures, groups_of, monkeypatch):
     pixels = {f"p{number}": array for number, array in enumerate(pictures)}
     pixels["copy"] = np.fliplr(pictures[3])
-    monkeypatch.setattr(near_duplicates, "_BLOCK", 2)
+    monkeypatch.setattr(near_duplicates, "_ROWS", 2)
+    monkeypatch.setattr(near_duplicates, "_COLUMNS", 4)
+    monkeypatch.setattr(near_duplicates, "_CHUNK", 1)
     groups = groups_of(**pixels)
     assert groups == {name: name for name in pixels} | {"copy": "p3"}
 
@@ -142,6 +159,104 @@ def test_a_broken_picture_is_told_by_its_name(tmp_path):
         near_duplicate_groups([CaseFiles(case_id="broken", image_path=tmp_path / "broken.png")])
 
 
+# --- the cache ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Return the folder of a cache that is switched on."""
+    monkeypatch.setenv("BREASTSEG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Return a list of the pictures that were read for their signature."""
+    read = []
+
+    def reading(path):
+        read.append(path)
+        return read_luminance(path)
+
+    monkeypatch.setattr(near_duplicates, "read_luminance", reading)
+    return read
+
+
+def test_groups_are_taken_from_the_cache_whatever_the_files_are_called(
+    pictures, groups_of, cache, reads
+):
+    copies = {"a": pictures[0], "b": pictures[1], "c": np.fliplr(pictures[0])}
+    assert groups_of(**copies) == {"a": "a", "b": "b", "c": "a"}
+    assert len(reads) == 3
+    renamed = {"z": pictures[0], "y": pictures[1], "x": np.fliplr(pictures[0])}
+    assert groups_of(**renamed) == {"z": "z", "y": "y", "x": "z"}
+    assert len(reads) == 3
+
+
+def test_other_contents_are_read_anew(pictures, groups_of, cache, reads):
+    groups_of(a=pictures[0], b=pictures[1])
+    groups_of(a=pictures[0], b=pictures[2])
+    assert len(reads) == 4
+
+
+def test_the_cache_holds_numbers_and_a_checksum_alone(pictures, groups_of, cache):
+    groups_of(secret_name=pictures[0], other=pictures[1])
+    (path,) = cache.rglob("*.json")
+    document = json.loads(path.read_text())
+    assert document.keys() == {"sha256", "content"}
+    assert sorted(document["content"]) == [0, 1]
+    assert "secret_name" not in path.name
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def change_a_number(path):
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "content": [*document["content"][::-1], 0]}))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [truncate, change_a_number, lambda path: path.write_text("[]"), lambda path: path.unlink()],
+)
+def test_a_damaged_cache_is_ignored(damage, pictures, groups_of, cache, reads):
+    copies = {"a": pictures[0], "b": pictures[1], "c": np.fliplr(pictures[1])}
+    before = groups_of(**copies)
+    (path,) = cache.rglob("*.json")
+    damage(path)
+    assert groups_of(**copies) == before
+    assert len(reads) == 6
+    assert groups_of(**copies) == before
+    assert len(reads) == 6
+
+
+def test_a_damaged_cache_is_told_of_in_the_log(pictures, groups_of, cache, caplog):
+    groups_of(a=pictures[0], b=pictures[1])
+    (path,) = cache.rglob("*.json")
+    truncate(path)
+    with caplog.at_level("INFO", logger="breastseg"):
+        groups_of(a=pictures[0], b=pictures[1])
+    assert f"{path}: this file of the cache is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["off", "OFF", ""])
+def test_the_cache_can_be_switched_off(value, pictures, groups_of, monkeypatch, reads, tmp_path):
+    monkeypatch.setenv("BREASTSEG_CACHE", value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    for _ in range(2):
+        groups_of(a=pictures[0], b=pictures[1])
+    assert len(reads) == 4
+    assert not (tmp_path / "xdg").exists()
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(pictures, groups_of, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("BREASTSEG_CACHE", str(tmp_path / "file" / "cache"))
+    assert groups_of(a=pictures[0], b=pictures[0]) == {"a": "a", "b": "a"}
+
+
 # --- on real scans ----------------------------------------------------------------------------
 
 
@@ -156,6 +271,7 @@ def test_about_four_in_ten_images_of_busi_share_a_group(busi_groups):
     sharing = sum(size for size in sizes.values() if size > 1)
     assert len(busi_groups) == 780
     assert 0.35 < sharing / 780 < 0.55
+    assert len(sizes) == 572
     assert max(sizes.values()) < 20
 
 

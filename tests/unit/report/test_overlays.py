@@ -12,6 +12,7 @@ from breastseg.report.overlays import (
     READER_COLOUR,
     draw_overlay,
     overlay_png,
+    thumbnail_jpeg,
     triptych_png,
 )
 
@@ -132,3 +133,18 @@ def test_a_triptych_shows_image_probability_and_outlines_side_by_side():
         assert not painted(plain, colour).any()
     assert picture.shape[1] == 3 * 160 + 2 * 4
     assert picture.shape[0] > 120, "a legend below"
+
+
+def test_a_thumbnail_is_a_small_jpeg_in_colour_where_there_is_any():
+    grey = np.full((300, 400), 100, np.float32)
+    colours = np.zeros((300, 400, 3), np.uint8)
+    colours[..., 0] = 250
+    mask = np.zeros((300, 400), bool)
+    mask[100:150, 100:200] = True
+    for given in (None, colours):
+        data = thumbnail_jpeg(grey, mask, colours=given, longer_side=120)
+        with Pillow.open(io.BytesIO(data)) as picture:
+            assert picture.format == "JPEG"
+            assert picture.size == (120, 90)
+            red, green, _ = picture.convert("RGB").getpixel((5, 5))
+            assert (red > green + 100) == (given is not None)
