@@ -9,6 +9,7 @@ the same command in several shells to train several runs at once.
 """
 
 import argparse
+import dataclasses
 import itertools
 import logging
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.table import Table
 from breastseg.core.errors import RunFolderError
 from breastseg.core.recipe import Recipe
 from breastseg.core.recipes import resolve_recipe
+from breastseg.evaluation.comparison import compare_pairs
 from breastseg.evaluation.confidence import bootstrap_interval
 from breastseg.evaluation.scorecard import Contender
 from breastseg.training.checkpoint import open_run
@@ -104,7 +106,26 @@ def print_table(data: Path, output: Path, split: str) -> None:
             table.add_row(framework, loss, *_cells([models[framework, loss, s] for s in seeds]))
     for baseline in scored.contenders[len(chosen) :]:
         table.add_row("", baseline.name, *_cells([baseline]))
-    Console(width=140).print(table)
+    console = Console(width=140)
+    console.print(table)
+    averaged = [
+        _average(loss, [models["pytorch", loss, seed] for seed in SEEDS["pytorch"]])
+        for loss in LOSSES
+    ]
+    for pair in compare_pairs(averaged):
+        span = pair.difference.interval
+        between = f"[{span.low:+.3f}, {span.high:+.3f}]" if span else ""
+        told = f"{pair.first} minus {pair.second}: {pair.difference.mean:+.3f} {between}"
+        console.print(f"{told}, p = {pair.p_holm:.4f} (Holm)")
+
+
+def _average(name: str, seeds: list[Contender]) -> Contender:
+    """Return a contender whose Dice of each image is the mean over seeds."""
+    scores = []
+    for same in zip(*(each.scores for each in seeds), strict=True):
+        dice = None if same[0].dice is None else float(np.mean([score.dice for score in same]))
+        scores.append(dataclasses.replace(same[0], dice=dice))
+    return Contender(name=name, scores=scores)
 
 
 def _cells(seeds: list[Contender]) -> list[str]:
