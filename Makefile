@@ -10,7 +10,7 @@ export MPLBACKEND := Agg
 
 help:
 	@echo "make demo    phantoms, training in both frameworks, scorecard, report: about 3 minutes"
-	@echo "make test    make check, then the tests: about 8 minutes"
+	@echo "make test    make check, then the tests: about 10 minutes"
 	@echo "make check   format, lint, types, import rules, docs"
 	@echo "make format  mend format and lint where that is safe"
 	@echo "make docs    write the generated pages of the docs anew"
