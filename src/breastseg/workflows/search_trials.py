@@ -185,8 +185,7 @@ def _repeat(job: Job, path: Path, recipe: Recipe, listener: "_Listener") -> Repe
     cause = ""
     try:
         if not (path / "environment.json").is_file():
-            # It is written last: without it there is nothing to go on with.
-            shutil.rmtree(path, ignore_errors=True)
+            # It is written last: without it train begins again in what a kill has left.
             train(
                 _checked(job.plan.data),
                 recipe,
