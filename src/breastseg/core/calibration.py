@@ -180,7 +180,8 @@ def apply_temperature(logits: Any, temperature: float) -> Values:
     ['0.269', '0.500', '0.731']
     """
     logits = np.asarray(logits)
-    probability = np.asarray(expit(logits / temperature), np.float32)
+    with np.errstate(over="ignore", under="ignore"):  # infinite and 0 are right then
+        probability = np.asarray(expit(logits / temperature), np.float32)
     return np.where(logits < 0, np.minimum(probability, _BELOW_HALF), probability)
 
 

@@ -19,10 +19,10 @@ new group and the calibration groups together, if all are exchangeable: drawn al
 same clinics, scanners and patients. Under a shift it can fail, and nothing notices.
 
 A temperature that was fitted on the same groups does no harm: it moves scores and probabilities
-alike, so that the masks stay the same.
+alike, so that the masks stay the same but for the rounding of float32.
 
 Sources: Papadopoulos et al. 2002 and Vovk et al. 2005, section 2.2 (split conformal, the rank);
-Vovk 2012, doi:10.1007/s10994-013-5355-6, section 3 (the law of the coverage); Bates et al. 2021,
+Bates et al. 2021,
 doi:10.1145/3478535 (nested masks and a tolerated loss); Angelopoulos et al. 2022,
 arXiv:2208.02814; Dunn et al. 2022, doi:10.1080/01621459.2022.2060112 (groups).
 """
@@ -32,17 +32,15 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import betabinom
 
-from breastseg.core.calibration import Bounds, ConformalThreshold, check_confidence
+from breastseg.core.calibration import ConformalThreshold, check_confidence
 from breastseg.core.errors import InputError
 from breastseg.core.image import Pixels
-from breastseg.evaluation.confidence import LEVEL, Interval, wilson_interval
 from breastseg.evaluation.overlap import Mask, require_same_grid
 
 ALPHA = 0.1
 TOLERANCE = 0.1
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """0.1 is no binary fraction: 0.1 x 30 pixels must allow 3 of them."""
 
 
@@ -100,7 +98,7 @@ def outer_score(
     inside = np.sort(probability[reference])
     if not inside.size:
         return None
-    may_miss = math.floor(tolerance * inside.size + _ROUNDING)
+    may_miss = math.floor(tolerance * inside.size + ROUNDING)
     return float(inside[may_miss])
 
 
@@ -121,7 +119,7 @@ def inner_score(probability: Pixels, reference: Mask, *, tolerance: float = TOLE
     ranked = probability.ravel()[order]
     size = np.arange(1, ranked.size + 1)
     outside = np.cumsum(~reference.ravel()[order])
-    is_wrong = outside > tolerance * size + _ROUNDING
+    is_wrong = outside > tolerance * size + ROUNDING
     # A threshold takes all pixels of one probability or none: only their last counts.
     is_wrong[:-1] &= ranked[:-1] > ranked[1:]
     return float(ranked[is_wrong.argmax()]) if is_wrong.any() else 0.0
@@ -145,7 +143,7 @@ def outer_threshold(
     Raises:
         InputError: alpha or the tolerance is out of range.
     """
-    worst = _of_groups(((score.group, score.outer) for score in scores), min)
+    worst = worst_of_groups(((score.group, score.outer) for score in scores), min)
     return _threshold(sorted(worst), alpha, tolerance)
 
 
@@ -153,7 +151,7 @@ def inner_threshold(
     scores: Iterable[ConformalScore], *, alpha: float = ALPHA, tolerance: float = TOLERANCE
 ) -> ConformalThreshold:
     """Choose the threshold of the inner mask on all groups; arguments of outer_threshold."""
-    worst = _of_groups(((score.group, score.inner) for score in scores), max)
+    worst = worst_of_groups(((score.group, score.inner) for score in scores), max)
     return _threshold(sorted(worst, reverse=True), alpha, tolerance)
 
 
@@ -163,7 +161,7 @@ def fewest_groups(alpha: float) -> int:
     >>> fewest_groups(0.1)
     9
     """
-    return math.ceil(1 / alpha - 1 - _ROUNDING)
+    return math.ceil(1 / alpha - 1 - ROUNDING)
 
 
 def rank(num_groups: int, alpha: float) -> int:
@@ -174,10 +172,10 @@ def rank(num_groups: int, alpha: float) -> int:
     >>> [rank(num_groups, 0.1) for num_groups in (8, 9, 18, 19)]
     [0, 1, 1, 2]
     """
-    return math.floor((num_groups + 1) * alpha + _ROUNDING)
+    return math.floor((num_groups + 1) * alpha + ROUNDING)
 
 
-def _of_groups(
+def worst_of_groups(
     values: Iterable[tuple[Hashable, float | None]], worse: Callable[[float, float], float]
 ) -> list[float]:
     """Return the worst value of each group; None counts for nothing."""
@@ -197,124 +195,3 @@ def _threshold(worst_first: Sequence[float], alpha: float, tolerance: float) -> 
         tolerance=tolerance,
         num_groups=len(worst_first),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundsScore:
-    """Whether the guaranteed masks of one new image were right, measured on the masks.
-
-    outer_holds: None without a lesion, or without a guarantee. inner_holds: None without a
-    guarantee; an empty mask holds. missed: share of the lesion outside the outer mask.
-    outside: share of the inner mask outside the lesion; None where it is empty.
-    """
-
-    case_id: str
-    group: Hashable
-    has_lesion: bool
-    outer_holds: bool | None
-    inner_holds: bool | None
-    missed: float | None
-    outside: float | None
-    outer_share: float | None
-    inner_is_empty: bool | None
-    abstains: bool
-
-
-def score_bounds(
-    bounds: Bounds,
-    reference: Mask,
-    *,
-    case_id: str,
-    group: Hashable,
-    tolerance: float = TOLERANCE,
-) -> BoundsScore:
-    """Compare the guaranteed masks of an image with what a reader drew.
-
-    Raises:
-        GeometryError, InputError: see overlap.require_same_grid.
-    """
-    missed = outside = None
-    if bounds.outer is not None:
-        missed = _share_outside(reference, bounds.outer)
-    if bounds.inner is not None:
-        outside = _share_outside(bounds.inner, reference)
-    allowed = tolerance + _ROUNDING
-    return BoundsScore(
-        case_id=case_id,
-        group=group,
-        has_lesion=bool(reference.any()),
-        outer_holds=None if missed is None else missed <= allowed,
-        inner_holds=None if bounds.inner is None else (outside or 0.0) <= allowed,
-        missed=missed,
-        outside=outside,
-        outer_share=bounds.outer_share,
-        inner_is_empty=None if bounds.inner is None else not bounds.inner.any(),
-        abstains=bounds.abstains,
-    )
-
-
-def _share_outside(mask: Mask, other: Mask) -> float | None:
-    """Return the share of a mask that lies outside another; None for an empty mask."""
-    require_same_grid(mask, other)
-    size = np.count_nonzero(mask)
-    return float(np.count_nonzero(mask & ~other) / size) if size else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
-    """How often a guarantee held on new groups, and what luck alone explains.
-
-    promised: 1 - alpha. share: of the groups in which it held for every image; interval: Wilson.
-    expected: between which shares 95 % of such checks end when the groups are exchangeable,
-        the luck of the calibration groups included. luck: how often such a check ends as low as
-        this or lower; small: the groups are not exchangeable. With ties, and for inner masks,
-        the true coverage is higher than that law's.
-    """
-
-    promised: float
-    num_groups: int
-    num_held: int
-    share: float | None
-    interval: Interval | None
-    expected: Interval | None
-    luck: float | None
-
-
-def coverage(
-    outcomes: Iterable[tuple[Hashable, bool | None]], guarantee: ConformalThreshold
-) -> Coverage:
-    """Check a guarantee on groups that had no part in it.
-
-    Args:
-        outcomes: group, and whether it held, of each image; None is left out.
-        guarantee: with a threshold.
-
-    Raises:
-        InputError: there is no guarantee to check.
-
-    Source: Vovk 2012, section 3: given the calibration groups, the coverage of a continuous
-    score is Beta(n + 1 - k, k) with k the rank; the number of m new groups is beta-binomial.
-    """
-    if guarantee.threshold is None:
-        raise InputError(
-            f"there is no guarantee to check: {guarantee.num_groups} groups are too few for "
-            f"alpha {guarantee.alpha}, which needs {fewest_groups(guarantee.alpha)}."
-        )
-    held = _of_groups(((group, holds) for group, holds in outcomes), min)
-    count, total = int(sum(held)), len(held)
-    k = rank(guarantee.num_groups, guarantee.alpha)
-    law = betabinom(total, guarantee.num_groups + 1 - k, k) if total else None
-    return Coverage(
-        promised=1 - guarantee.alpha,
-        num_groups=total,
-        num_held=count,
-        share=count / total if total else None,
-        interval=wilson_interval(count, total),
-        expected=None if law is None else _central(law, total),
-        luck=None if law is None else float(law.cdf(count)),
-    )
-
-
-def _central(law: "betabinom", total: int) -> Interval:
-    low, high = law.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low / total), float(high / total))

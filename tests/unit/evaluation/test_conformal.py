@@ -4,20 +4,19 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from breastseg.core.calibration import Bounds, Calibration, ConformalThreshold
+from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.errors import GeometryError, InputError
 from breastseg.evaluation.conformal import (
     ConformalScore,
     conformal_score,
-    coverage,
     fewest_groups,
     inner_score,
     inner_threshold,
     outer_score,
     outer_threshold,
     rank,
-    score_bounds,
 )
+from breastseg.evaluation.coverage import coverage, score_bounds
 
 
 def row(*values, dtype=np.float32):
@@ -302,49 +301,3 @@ def test_masks_of_whole_images_hold_as_promised_with_and_without_lesion():
     # Twice the standard error of the mean of sixty calibrations.
     assert 0.9 - 0.015 <= np.mean(outer) <= 0.97
     assert np.mean(inner) >= 0.9 - 0.015
-
-
-# The check
-
-
-def test_the_masks_are_judged_by_what_a_reader_drew():
-    reference = mask(True, True, False, False)
-    bounds = Bounds(
-        outer=mask(True, False, True, False),
-        inner=mask(True, False, False, False),
-        outer_share=0.5,
-        abstains=False,
-    )
-    found = score_bounds(bounds, reference, case_id="case", group="a")
-    assert (found.missed, found.outer_holds) == (0.5, False)
-    assert (found.outside, found.inner_holds, found.inner_is_empty) == (0.0, True, False)
-    found = score_bounds(bounds, ~reference, case_id="case", group="a", tolerance=0.5)
-    assert (found.missed, found.outer_holds) == (0.5, True)
-    assert (found.outside, found.inner_holds) == (1.0, False)
-
-
-def test_an_empty_inner_mask_holds_and_a_lesion_free_image_says_nothing_of_the_outer_one():
-    nothing = mask(False, False)
-    bounds = Bounds(outer=~nothing, inner=nothing, outer_share=1.0, abstains=True)
-    found = score_bounds(bounds, nothing, case_id="normal", group="a")
-    assert (found.outer_holds, found.missed) == (None, None)
-    assert (found.inner_holds, found.outside, found.inner_is_empty) == (True, None, True)
-    without = Bounds(outer=None, inner=None, outer_share=None, abstains=False)
-    found = score_bounds(without, ~nothing, case_id="normal", group="a")
-    assert found.outer_holds is found.inner_holds is found.inner_is_empty is None
-
-
-def test_a_group_is_held_where_all_its_images_are():
-    guarantee = ConformalThreshold(threshold=0.5, alpha=0.1, tolerance=0.1, num_groups=19)
-    outcomes = [("a", True), ("a", False), ("b", True), ("c", None), ("d", True)]
-    found = coverage(outcomes, guarantee)
-    assert (found.num_groups, found.num_held, found.promised) == (3, 2, 0.9)
-    assert found.interval.low < found.share < found.interval.high
-    assert found.expected.high == 1
-    assert 0 < found.luck < 1
-
-
-def test_nothing_to_check_is_none():
-    guarantee = ConformalThreshold(threshold=0.5, alpha=0.1, tolerance=0.1, num_groups=19)
-    found = coverage([("a", None)], guarantee)
-    assert found.share is found.interval is found.expected is found.luck is None
