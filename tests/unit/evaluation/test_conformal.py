@@ -262,6 +262,21 @@ def test_one_score_per_image_would_break_it_where_images_of_a_patient_are_alike(
         assert np.mean(by_group) >= 0.9
 
 
+def test_groups_larger_than_those_of_the_calibration_are_covered_less_and_their_images_alike():
+    """What a split does that gives large groups to the test part alone."""
+    rng = np.random.default_rng(7)
+    by_group, by_image = [], []
+    for _ in range(400):
+        patient = rng.normal(size=(300, 1))
+        values = 1 / (1 + np.exp(-patient - rng.normal(size=(300, 5))))
+        guarantee = outer_threshold(scores_of(values[:99, 0].tolist()))
+        holds = values[99:] >= guarantee.threshold
+        by_group.append(holds.all(axis=1).mean())
+        by_image.append(holds.mean())
+    assert np.mean(by_image) == pytest.approx(0.9, abs=0.01)
+    assert np.mean(by_group) < 0.8
+
+
 @pytest.mark.parametrize("levels", [1, 2, 4])
 def test_ties_cover_more_never_less(levels):
     rng = np.random.default_rng(5)
