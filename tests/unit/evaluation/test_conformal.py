@@ -48,9 +48,15 @@ def test_the_outer_score_is_the_highest_threshold_that_misses_a_tenth():
     assert outer_score(probability, mask(*[True] * 9, False, False)) == pytest.approx(0.1)
 
 
-def test_a_tenth_of_thirty_pixels_is_three_of_them():
+def test_no_pixel_of_the_tolerance_is_lost_by_rounding():
+    # 1 - 0.9 times 30 is a little below 3, and 0.29 times 100 a little below 29.
     probability = row(*np.arange(1, 31) / 100)
-    assert outer_score(probability, np.ones((1, 1, 30), bool)) == pytest.approx(0.04)
+    assert outer_score(probability, np.ones((1, 1, 30), bool), tolerance=1 - 0.9) == (
+        pytest.approx(0.04)
+    )
+    probability = row(*np.arange(100, 0, -1) / 100)
+    reference = mask(*[True] * 71, *[False] * 29)
+    assert inner_score(probability, reference, tolerance=0.29) == 0
 
 
 def test_a_lesion_that_the_model_misses_altogether_has_a_score_near_zero():

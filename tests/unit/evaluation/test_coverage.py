@@ -50,6 +50,19 @@ def test_a_group_is_held_where_all_its_images_are():
     assert 0 < found.luck < 1
 
 
+@pytest.mark.parametrize(("num_groups", "alpha"), [(9, 0.1), (19, 0.1), (3, 0.5)])
+def test_luck_worked_by_hand(num_groups, alpha):
+    guarantee = ConformalThreshold(threshold=0.5, alpha=alpha, tolerance=0.1, num_groups=num_groups)
+    # One new group ranks anywhere among the others with the same chance: it fails in alpha of all.
+    one = coverage([("a", False)], guarantee)
+    assert one.luck == pytest.approx(alpha)
+    # Two new groups both rank below the k-th worst of n in k (k + 1) of (n + 1)(n + 2) orders.
+    k = round((num_groups + 1) * alpha)
+    two = coverage([("a", False), ("b", False)], guarantee)
+    assert two.luck == pytest.approx(k * (k + 1) / ((num_groups + 1) * (num_groups + 2)))
+    assert coverage([("a", True)], guarantee).luck == pytest.approx(1)
+
+
 def test_nothing_to_check_is_none():
     guarantee = ConformalThreshold(threshold=0.5, alpha=0.1, tolerance=0.1, num_groups=19)
     found = coverage([("a", None)], guarantee)
