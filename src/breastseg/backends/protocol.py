@@ -34,6 +34,7 @@ class Backend(Protocol):
     def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
         """Take one optimiser step; return the loss before it.
 
+        The loss is networks.deep_supervision's mean over the levels that the recipe supervises.
         The batch is worked through in the recipe's `accumulation` parts. Dropout depends on
         the seed and `step` alone. `step` counts from 1 over the whole run and is the
         optimiser's bias correction.
@@ -43,7 +44,10 @@ class Backend(Protocol):
         """Evaluate without dropout; images of any size, padded to the stride and cropped."""
 
     def weights(self) -> Mapping[str, Array]:
-        """Return all weights by canonical name, kernels as (out, in, row, column)."""
+        """Return all weights by canonical name, kernels as (out, in, row, column).
+
+        With deep supervision the heads that are there for training alone are among them.
+        """
 
     def load_weights(self, weights: Mapping[str, Array]) -> None:
         """Replace all weights.

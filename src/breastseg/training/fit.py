@@ -234,7 +234,9 @@ class _Loop:
         """Ask a range test for a learning rate; the weights of the backend are lost by it."""
         log.info("looking for a better learning rate")
         batches = itertools.chain.from_iterable(self._batches(epoch) for epoch in itertools.count())
-        weights = initial_weights(self._recipe.network, self._recipe.seed)
+        weights = initial_weights(
+            self._recipe.network, self._recipe.seed, self._recipe.optimisation.deep_supervision
+        )
         chosen = propose_learning_rate(self._backend, itertools.islice(batches, NUM_STEPS), weights)
         if chosen is not None and not rate / 2 <= chosen <= 2 * rate:
             return (

@@ -375,6 +375,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     assert_same_bits(everything(whole), kept)
 
 
+def test_a_range_test_begins_with_the_heads_of_deep_supervision_too(
+    fake_backend, new_run, train, recipe
+):
+    network = recipe.network.model_copy(update={"channels": (1, 1, 1)})
+    deep = recipe.model_copy(update={"network": network})
+    deep = deep.with_settings(["optimisation.deep_supervision=1"])
+    backend = fake_backend(deep, on_step=lambda backend, step: math.nan)
+    with pytest.raises(HealthError, match="epoch 1, step 1: the loss"):
+        train(backend, new_run(recipe=deep))
+    assert len(backend.steps) > 1
+    assert backend.weights()["decoder.1.head.weight"].any()
+
+
 def test_weights_that_burst_in_the_last_step_of_an_epoch_are_not_saved(
     fake_backend, new_run, train
 ):

@@ -66,10 +66,25 @@ class InterpolateAndConvolve(nn.Conv2d):
         return super().forward(doubled)
 
 
-class DecoderLevel(nn.Module):
-    """Double the resolution, concatenate with the skip, convolve."""
+class Head(nn.Conv2d):
+    """1x1 convolution to logits, in float32 whatever the precision of the features."""
 
-    def __init__(self, spec: UNetSpec, level: int) -> None:
+    def __init__(self, inputs: int) -> None:
+        super().__init__(inputs, 1, kernel_size=1)
+
+    def forward(self, input: Features) -> Features:
+        """Keep the resolution."""
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
+class DecoderLevel(nn.Module):
+    """Double the resolution, concatenate with the skip, convolve.
+
+    supervised: whether the level has a head of its own, which the network calls in training.
+    """
+
+    def __init__(self, spec: UNetSpec, level: int, *, supervised: bool) -> None:
         super().__init__()
         deeper, outputs = spec.channels[level + 1], spec.channels[level]
         self.up: nn.Module
@@ -79,6 +94,7 @@ class DecoderLevel(nn.Module):
             self.up = InterpolateAndConvolve(deeper, outputs, kernel_size=3, padding=1)
         self.dropout = nn.Dropout(spec.dropout_at(level))
         self.block = make_block(spec, 2 * outputs, level)
+        self.head = Head(outputs) if supervised else None
 
     def forward(self, features: Features, skip: Features) -> Features:
         """Return features at the resolution of the skip."""
