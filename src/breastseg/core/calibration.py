@@ -10,6 +10,7 @@
 Thresholds are compared with calibrated probabilities.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -100,6 +101,23 @@ class Calibration:
             raise InputError(
                 f"abstain_above must be a share of the image in (0, 1], got {self.abstain_above}."
             )
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether temperature and guarantees were learnt from images; version 1 had neither."""
+        return self.outer is not None
+
+    def signature(self) -> str:
+        """Return what makes a run's probabilities and bounds, as text; empty for the defaults.
+
+        It is part of the name of a model. The operating threshold is not: it can be overridden,
+        and stands beside the name wherever that does.
+        """
+        if not self.is_fitted and self.temperature == 1:
+            return ""
+        parts = asdict(self)
+        names = ("temperature", "outer", "inner", "abstain_above")
+        return json.dumps({name: parts[name] for name in names}, sort_keys=True)
 
     def apply(self, probability: Values) -> Values:
         """Calibrate probabilities in [0, 1] that were not calibrated yet; 0 and 1 stay.

@@ -29,7 +29,8 @@ from breastseg.evaluation.confidence import (
 from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.surface import Unit, hausdorff_95, unit_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 had neither calibration nor guarantees."""
 
 DEFINITIONS: Mapping[str, str] = {
     "dice": "per image with a lesion, all its lesions merged, at the original resolution; "
@@ -271,6 +272,7 @@ def to_document(
     details: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     not_tested: Sequence[str] = (),
+    evidence: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the scorecard as what scorecard.json holds. There is no NaN: None is written.
 
@@ -279,6 +281,7 @@ def to_document(
             fingerprints.
         warnings: what makes the figures too good or unsafe, such as training images scored.
         not_tested: what these figures do not show.
+        evidence: further keys, such as calibration and guarantees.
     """
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -287,6 +290,7 @@ def to_document(
         "warnings": list(warnings),
         "not_tested": list(not_tested),
         "definitions": dict(DEFINITIONS),
+        **(evidence or {}),
         **asdict(scorecard),
     }
     plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))

@@ -94,6 +94,17 @@ class Segmenter:
             return self._resampled(*self._network_logits(image))
         return apply_temperature(self.logits(image), self.temperature)
 
+    def probabilities(self, image: Image) -> tuple[Pixels, Pixels]:
+        """Return `probability`, and what it was before the temperature; errors of `probability`.
+
+        The network runs once.
+        """
+        if self.temperature == 1:
+            probability = self.probability(image)
+            return probability, probability
+        logits = self.logits(image)
+        return apply_temperature(logits, self.temperature), apply_temperature(logits, 1.0)
+
     def logits(self, image: Image) -> Pixels:
         """Return the logit of each pixel before any temperature, on the image's grid.
 

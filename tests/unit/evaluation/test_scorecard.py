@@ -164,7 +164,7 @@ def test_the_document_is_json_without_nan(scores):
         Contender(name="twin", scores=[replace(score) for score in scores], role="baseline"),
     )
     document = to_document(card, details={"Model": "m"}, warnings=["w"], not_tested=["CT"])
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert all(np.isfinite(number) for number in numbers_in(document))
     assert len(document["cases"]) == len(scores)

@@ -1,0 +1,70 @@
+"""What is gathered of the model that a scorecard is about, beside the scores of its masks."""
+
+from typing import Any
+
+from breastseg.core.image import Case, Pixels
+from breastseg.evaluation.trust import Trust
+from breastseg.training.model import Model
+
+NO_PART = (
+    "The run has no calibration part: its probabilities are the network's own, and nothing is "
+    "guaranteed. Whether they can be trusted was not measured."
+)
+NOT_CALIBRATED = (
+    "The run was not calibrated, or by a version of breastseg that chose the operating threshold "
+    "alone: its probabilities are the network's own, and nothing is guaranteed. Train it again to "
+    "see whether they can be trusted."
+)
+SEVERAL_FOLDS = (
+    "Each fold has guarantees of its own, for the images that it held out; for all folds together "
+    "none is claimed. Score a fold alone to see them."
+)
+OTHER_DATA = (
+    "These images are not of the data set that the run was calibrated on: nothing is promised for "
+    "them, and the table says what came of the thresholds nevertheless."
+)
+
+
+class Evidence:
+    """Gathered image by image; see add and to_document. A few numbers are kept of each image."""
+
+    def __init__(self, model: Model) -> None:
+        calibrations = [run.calibration for run in model.runs]
+        self._temperatures = [each.temperature for each in calibrations]
+        self._has_part = any(run.split.parts.get("calibration") for run in model.runs)
+        self._trust = None
+        if all(each.is_fitted for each in calibrations):
+            self._trust = Trust(None if model.is_ensemble else calibrations[0])
+
+    def add(self, case: Case, *, calibrated: Pixels, raw: Pixels, group: str) -> None:
+        """Add what the model says of an image.
+
+        Args:
+            case: with a reference.
+            calibrated, raw: lesion probability after and before the temperature.
+            group: patient or near-duplicate group.
+        """
+        assert case.reference is not None
+        if self._trust is not None:
+            self._trust.add(
+                case.case_id, group, calibrated=calibrated, raw=raw, reference=case.reference
+            )
+
+    def to_document(self, *, is_own_data: bool) -> dict[str, Any]:
+        """Return the keys that scorecard.json gets from here; `note` says why one is empty."""
+        if self._trust is None:
+            note = NOT_CALIBRATED if self._has_part else NO_PART
+            return {"calibration": {"note": note}, "guarantees": {"note": note}}
+        guarantees = self._trust.guarantees()
+        if guarantees is None:
+            guarantees = {"note": SEVERAL_FOLDS}
+        else:
+            guarantees["note"] = None if is_own_data else OTHER_DATA
+        return {
+            "calibration": {
+                "note": None,
+                "temperatures": self._temperatures,
+                **self._trust.reliability(),
+            },
+            "guarantees": guarantees,
+        }
