@@ -1,0 +1,195 @@
+"""Curves over a threshold, and their areas, for a cohort and all its resamples at once.
+
+Whatever is ranked (candidates, images) has a score, is right or wrong, and belongs to a group.
+Lowering the threshold shows one distinct score after the other; equal scores are shown
+together, since no threshold can divide them. In a resample each group counts as often as it
+was drawn; figures are arrays over (resample, figure) and NaN where not defined, as
+confidence.bootstrap_figures takes them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from breastseg.evaluation.confidence import Draws, ResampledFigures, ratio_or_nan
+
+Counts = Int64[np.ndarray, "resamples thresholds"]
+PerGroup = Int64[np.ndarray, " groups"]
+
+MAX_POINTS = 512
+"""Of a curve that is kept to be drawn; every figure comes from all points."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """What is reached when everything from a score on is shown.
+
+    threshold: the lowest score shown; None at the beginning, where nothing is.
+    """
+
+    threshold: float | None
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What was scored, by falling score.
+
+    right: a candidate that finds a lesion, or an image that holds one.
+    members: the number of the group of each.
+    ends: the place of the last of each distinct score.
+    """
+
+    scores: Float64[np.ndarray, " items"]
+    right: Bool[np.ndarray, " items"]
+    members: Int64[np.ndarray, " items"]
+    ends: Int64[np.ndarray, " thresholds"]
+
+    @classmethod
+    def of(cls, scores: Sequence[float], right: Sequence[bool], members: Sequence[int]) -> Self:
+        """Rank what has those scores; the three in the same order."""
+        falling = np.asarray(scores, np.float64)
+        order = np.argsort(-falling, kind="stable")
+        falling = falling[order]
+        ends = np.flatnonzero(np.diff(falling, append=-np.inf))
+        return cls(
+            falling,
+            np.asarray(right, np.bool_)[order],
+            np.asarray(members, np.int64)[order],
+            ends,
+        )
+
+    @property
+    def thresholds(self) -> Float64[np.ndarray, " thresholds"]:
+        """The distinct scores, falling."""
+        distinct: Float64[np.ndarray, " thresholds"] = self.scores[self.ends]
+        return distinct
+
+    def counts(self, draws: Draws) -> tuple[Counts, Counts]:
+        """Return how many right and how many wrong ones are shown at each threshold."""
+        times = draws[:, self.members]
+        right = np.cumsum(times * self.right, axis=1)[:, self.ends]
+        return right, np.cumsum(times, axis=1)[:, self.ends] - right
+
+
+def sensitivities_at(
+    rates: Sequence[float],
+    candidates: Ranking,
+    lesions: PerGroup,
+    images: PerGroup,
+    draws: Draws,
+) -> ResampledFigures:
+    """Return the sensitivity per lesion at each rate of false positives per image, in [0, 1].
+
+    It is the highest of any threshold with at most that many false positives per image: the
+    curve is a staircase, since nobody can set a threshold between two scores. Where all
+    candidates together make fewer false positives, it is the sensitivity of them all; where
+    the first score already makes more, it is 0.
+
+    Args:
+        lesions, images: how many each group has, found or not, with candidates or without.
+    """
+    right, wrong = candidates.counts(draws)
+    found = np.concatenate([np.zeros((len(draws), 1), np.int64), right], axis=1)
+    allowed = np.asarray(rates)[None] * (draws @ images)[:, None]
+    # False positives rise with each further score, so that counting those within the rate
+    # gives the place of the last threshold; place 0 shows nothing.
+    places = np.stack([(wrong <= column[:, None]).sum(axis=1) for column in allowed.T], axis=1)
+    best = np.take_along_axis(found, places, axis=1).astype(np.float64)
+    return ratio_or_nan(best, (draws @ lesions)[:, None].astype(np.float64))
+
+
+def average_precision(candidates: Ranking, lesions: PerGroup, draws: Draws) -> ResampledFigures:
+    """Return the sum over thresholds of precision times the rise in sensitivity, in [0, 1].
+
+    Without interpolation, as scikit-learn has it; but lesions that no candidate finds count in
+    the sensitivity, so that it never rises to 1 without them. Not defined without a lesion; 0
+    where there is one and no candidate.
+
+    Source: Manning, Raghavan and Schütze 2008, Introduction to Information Retrieval, 8.4.
+    """
+    right, wrong = (part.astype(np.float64) for part in candidates.counts(draws))
+    shown = right + wrong
+    precision = np.divide(right, shown, out=np.zeros_like(right), where=shown > 0)
+    rises = np.diff(right, axis=1, prepend=0)
+    total = (precision * rises).sum(axis=1, keepdims=True)
+    return ratio_or_nan(total, (draws @ lesions)[:, None].astype(np.float64))
+
+
+def area_under_roc(images: Ranking, draws: Draws) -> ResampledFigures:
+    """Return the chance that a random right one scores above a random wrong one, in [0, 1].
+
+    Equal scores count half. Not defined where all are right, or all wrong.
+
+    Source: Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747.
+    """
+    right, wrong = (part.astype(np.float64) for part in images.counts(draws))
+    steps = np.diff(wrong, axis=1, prepend=0)
+    before = np.concatenate([np.zeros((len(draws), 1)), right[:, :-1]], axis=1)[:, : right.shape[1]]
+    area = (steps * (right + before) / 2).sum(axis=1, keepdims=True)
+    pairs = right[:, -1:] * wrong[:, -1:] if right.size else np.zeros((len(draws), 1))
+    return ratio_or_nan(area, pairs)
+
+
+def froc_curve(candidates: Ranking, num_lesions: int, num_images: int) -> tuple[CurvePoint, ...]:
+    """Return the corners of the staircase: x false positives per image, y sensitivity.
+
+    Between two corners the sensitivity stays that of the left one. The last point is where
+    all candidates are shown, and the curve ends there.
+    """
+    right, wrong = _cohort_counts(candidates)
+    if not num_lesions:
+        return ()
+    kept = np.diff(right, prepend=0) > 0
+    kept[-1:] = True
+    return _points(candidates.thresholds[kept], wrong[kept] / num_images, right[kept] / num_lesions)
+
+
+def roc_curve(images: Ranking) -> tuple[CurvePoint, ...]:
+    """Return the corners of the ROC curve: x 1 - specificity, y sensitivity, per image.
+
+    Straight between corners; empty where all are right, or all wrong. Points on a straight
+    line between equal steps are left out.
+    """
+    right, wrong = _cohort_counts(images)
+    if not right.size or not right[-1] or not wrong[-1]:
+        return ()
+    upward, sideways = np.append(0, right), np.append(0, wrong)
+    bends = (np.diff(upward, 2) != 0) | (np.diff(sideways, 2) != 0)
+    kept = np.append(bends, True)
+    return _points(images.thresholds[kept], wrong[kept] / wrong[-1], right[kept] / right[-1])
+
+
+def number_per_group(members: Sequence[int], counts: Sequence[int], num_groups: int) -> PerGroup:
+    """Return the sum of the counts of each group's images."""
+    sums = np.zeros(num_groups, np.int64)
+    np.add.at(sums, np.asarray(members, np.int64), np.asarray(counts, np.int64))
+    return sums
+
+
+def _cohort_counts(
+    ranking: Ranking,
+) -> tuple[Int64[np.ndarray, " thresholds"], Int64[np.ndarray, " thresholds"]]:
+    once = np.ones((1, int(ranking.members.max(initial=-1)) + 1), np.int64)
+    right, wrong = ranking.counts(once)
+    return right[0], wrong[0]
+
+
+def _points(
+    thresholds: Float64[np.ndarray, " points"],
+    x: Float64[np.ndarray, " points"],
+    y: Float64[np.ndarray, " points"],
+) -> tuple[CurvePoint, ...]:
+    """Return the beginning and the points, evenly thinned where there are too many."""
+    places = np.arange(thresholds.size)
+    if places.size >= MAX_POINTS:
+        places = np.linspace(0, thresholds.size - 1, MAX_POINTS - 1).round().astype(np.int64)
+    triples = zip(thresholds[places].tolist(), x[places].tolist(), y[places].tolist(), strict=True)
+    return (
+        CurvePoint(threshold=None, x=0.0, y=0.0),
+        *(CurvePoint(threshold=each, x=along, y=up) for each, along, up in triples),
+    )
