@@ -11,7 +11,7 @@ upwards. Images without a lesion count in the false positives and the specificit
 Intervals are of 95 %. Curves, areas and rates: bootstrap over groups. Proportions: see
 strata.py.
 
-Source: Bunch et al. 1978 (FROC), doi:10.1117/12.955926; Setio et al. 2017 (LUNA16: the seven
+Source: Bunch et al. 1977 (FROC), doi:10.1117/12.955926; Setio et al. 2017 (LUNA16: the seven
 rates and their mean), doi:10.1016/j.media.2017.06.015, which interpolates between the points of
 the curve, while here the sensitivity is that of a threshold that can be set.
 """
