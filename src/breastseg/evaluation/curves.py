@@ -153,14 +153,13 @@ def roc_curve(images: Ranking) -> tuple[CurvePoint, ...]:
     """Return the corners of the ROC curve: x 1 - specificity, y sensitivity, per image.
 
     Straight between corners; empty where all are right, or all wrong. Points on a straight
-    line between equal steps are left out.
+    line between equal steps are left out, as scikit-learn does.
     """
     right, wrong = _cohort_counts(images)
     if not right.size or not right[-1] or not wrong[-1]:
         return ()
-    upward, sideways = np.append(0, right), np.append(0, wrong)
-    bends = (np.diff(upward, 2) != 0) | (np.diff(sideways, 2) != 0)
-    kept = np.append(bends, True)
+    kept = np.ones(right.size, np.bool_)
+    kept[1:-1] = (np.diff(right, 2) != 0) | (np.diff(wrong, 2) != 0)
     return _points(images.thresholds[kept], wrong[kept] / wrong[-1], right[kept] / right[-1])
 
 
