@@ -128,7 +128,7 @@ def test_without_a_lesion_monai_scores_a_false_alarm_0_and_here_nsd_is_not_defin
 def test_froc_has_monais_points_but_the_last_which_monai_leaves_out():
     hits, false, lesions, images = ROUND
     ranking = Ranking.of(
-        hits + false, [True] * len(hits) + [False] * len(false), [0] * len(hits + false)
+        hits + false, [True] * len(hits) + [False] * len(false), [0] * len(hits + false), 1
     )
     right, wrong = ranking.counts(np.ones((1, 1), np.int64))
     ours = np.stack([wrong[0] / images, right[0] / lesions])
@@ -146,7 +146,7 @@ def test_froc_has_monais_points_but_the_last_which_monai_leaves_out():
 def test_froc_never_exceeds_monais_interpolation_where_both_have_the_point():
     hits, false, lesions, images = ROUND
     ranking = Ranking.of(
-        hits + false, [True] * len(hits) + [False] * len(false), [0] * len(hits + false)
+        hits + false, [True] * len(hits) + [False] * len(false), [0] * len(hits + false), 1
     )
     once = np.ones((1, 1), np.int64)
     ours = sensitivities_at(RATES, ranking, np.array([lesions]), np.array([images]), once)[0]

@@ -145,7 +145,7 @@ def test_flips_and_a_transposition_change_no_outcome(probability, reference, min
 @given(rankings(min_size=1), draws_of_four)
 @settings(deadline=None)
 def test_auc_agrees_with_scikit_learn_in_every_resample(columns, draws):
-    found = area_under_roc(Ranking.of(*columns), draws)[:, 0]
+    found = area_under_roc(Ranking.of(*columns, 4), draws)[:, 0]
     for draw, value in zip(draws, found, strict=True):
         scores, right, _ = repeated(columns, draw)
         if len(set(right)) < 2:
@@ -164,14 +164,14 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(columns):
         )
         if is_right and not other
     ]
-    value = area_under_roc(Ranking.of(*columns), once)[0, 0]
+    value = area_under_roc(Ranking.of(*columns, 4), once)[0, 0]
     assert value == pytest.approx(np.mean(pairs)) if pairs else np.isnan(value)
 
 
 @given(rankings(min_size=1))
 def test_the_roc_curve_is_that_of_scikit_learn(columns):
     scores, right, _ = columns
-    curve = roc_curve(Ranking.of(*columns))
+    curve = roc_curve(Ranking.of(*columns, 4))
     if len(set(right)) < 2:
         assert curve == ()
         return
@@ -186,7 +186,11 @@ def test_the_roc_curve_is_that_of_scikit_learn(columns):
 def test_average_precision_agrees_with_scikit_learn_in_every_resample(columns, draws, missed):
     members = columns[2]
     lesions = number_per_group(members, columns[1], 4) + missed
-    found = average_precision(Ranking.of(*columns), lesions, draws)[:, 0]
+    ranking = Ranking.of(*columns, 4)
+    found = average_precision(ranking, lesions, draws)[:, 0]
+    assert np.array_equal(
+        found, average_precision(ranking.at_rises(), lesions, draws)[:, 0], equal_nan=True
+    )
     for draw, value in zip(draws, found, strict=True):
         scores, right, _ = repeated(columns, draw)
         total = int(draw @ lesions)
@@ -206,7 +210,12 @@ def test_sensitivity_at_a_rate_is_the_best_of_all_thresholds_within_it(
 ):
     lesions = number_per_group(columns[2], columns[1], 4) + missed
     images = np.full(4, images_each, np.int64)
-    found = sensitivities_at(FALSE_POSITIVE_RATES, Ranking.of(*columns), lesions, images, draws)
+    ranking = Ranking.of(*columns, 4)
+    found, again = (
+        sensitivities_at(FALSE_POSITIVE_RATES, each, lesions, images, draws)
+        for each in (ranking, ranking.at_rises())
+    )
+    assert np.array_equal(found, again, equal_nan=True)
     for draw, row in zip(draws, found, strict=True):
         scores, right, _ = repeated(columns, draw)
         total, num_images = int(draw @ lesions), int(draw @ images)
@@ -222,7 +231,7 @@ def test_sensitivity_at_a_rate_is_the_best_of_all_thresholds_within_it(
 @given(rankings(), st.integers(0, 3))
 def test_the_froc_curve_rises_and_never_exceeds_1(columns, missed):
     num_lesions = sum(columns[1]) + missed
-    curve = froc_curve(Ranking.of(*columns), num_lesions, 4)
+    curve = froc_curve(Ranking.of(*columns, 4), num_lesions, 4)
     if not num_lesions:
         assert curve == ()
         return

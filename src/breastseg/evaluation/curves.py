@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
+from scipy import sparse
 
 from breastseg.evaluation.confidence import Draws, ResampledFigures, ratio_or_nan
 
@@ -37,43 +38,65 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What was scored, by falling score.
+    """What was scored, counted for each group at each distinct score.
 
-    right: a candidate that finds a lesion, or an image that holds one.
-    members: the number of the group of each.
-    ends: the place of the last of each distinct score.
+    thresholds: the distinct scores, falling.
+    right, wrong: sparse (group, threshold); how many of a group have that score. Right is a
+        candidate that finds a lesion, or an image that holds one.
     """
 
-    scores: Float64[np.ndarray, " items"]
-    right: Bool[np.ndarray, " items"]
-    members: Int64[np.ndarray, " items"]
-    ends: Int64[np.ndarray, " thresholds"]
+    thresholds: Float64[np.ndarray, " thresholds"]
+    right: sparse.csc_array
+    wrong: sparse.csc_array
 
     @classmethod
-    def of(cls, scores: Sequence[float], right: Sequence[bool], members: Sequence[int]) -> Self:
-        """Rank what has those scores; the three in the same order."""
-        falling = np.asarray(scores, np.float64)
-        order = np.argsort(-falling, kind="stable")
-        falling = falling[order]
-        ends = np.flatnonzero(np.diff(falling, append=-np.inf))
+    def of(
+        cls,
+        scores: Sequence[float],
+        right: Sequence[bool],
+        members: Sequence[int],
+        num_groups: int,
+    ) -> Self:
+        """Rank what has those scores, the first three in the same order.
+
+        Args:
+            members: the number of the group of each, from 0.
+        """
+        rising, places = np.unique(np.asarray(scores, np.float64), return_inverse=True)
+        columns = rising.size - 1 - places
+        is_right = np.asarray(right, np.bool_)
+        rows, shape = np.asarray(members, np.int64), (num_groups, rising.size)
         return cls(
-            falling,
-            np.asarray(right, np.bool_)[order],
-            np.asarray(members, np.int64)[order],
-            ends,
+            rising[::-1],
+            *(
+                sparse.csc_array(
+                    (np.ones(int(kind.sum()), np.int64), (rows[kind], columns[kind])), shape
+                )
+                for kind in (is_right, ~is_right)
+            ),
         )
 
-    @property
-    def thresholds(self) -> Float64[np.ndarray, " thresholds"]:
-        """The distinct scores, falling."""
-        distinct: Float64[np.ndarray, " thresholds"] = self.scores[self.ends]
-        return distinct
+    def at_rises(self) -> Self:
+        """Return the same with those thresholds alone at which the number of right ones rises.
+
+        The sensitivity rises nowhere else, so that sensitivities_at and average_precision are
+        the same, and a network that marks thousands of specks costs no more to resample.
+        """
+        kept = np.flatnonzero(np.diff(self.right.indptr))
+        if not kept.size:
+            return type(self)(self.thresholds[:0], self.right[:, :0], self.wrong[:, :0])
+        # What is wrong and lies between two rises is shown from the second on.
+        goal = np.searchsorted(kept, np.arange(self.thresholds.size))
+        within = goal < kept.size
+        merge = sparse.csr_array(
+            (within[within].astype(np.int64), (np.flatnonzero(within), goal[within])),
+            (self.thresholds.size, kept.size),
+        )
+        return type(self)(self.thresholds[kept], self.right @ merge, self.wrong @ merge)
 
     def counts(self, draws: Draws) -> tuple[Counts, Counts]:
         """Return how many right and how many wrong ones are shown at each threshold."""
-        times = draws[:, self.members]
-        right = np.cumsum(times * self.right, axis=1)[:, self.ends]
-        return right, np.cumsum(times, axis=1)[:, self.ends] - right
+        return np.cumsum(draws @ self.right, axis=1), np.cumsum(draws @ self.wrong, axis=1)
 
 
 def sensitivities_at(
@@ -173,7 +196,7 @@ def number_per_group(members: Sequence[int], counts: Sequence[int], num_groups: 
 def _cohort_counts(
     ranking: Ranking,
 ) -> tuple[Int64[np.ndarray, " thresholds"], Int64[np.ndarray, " thresholds"]]:
-    once = np.ones((1, int(ranking.members.max(initial=-1)) + 1), np.int64)
+    once = np.ones((1, ranking.right.shape[0]), np.int64)
     right, wrong = ranking.counts(once)
     return right[0], wrong[0]
 

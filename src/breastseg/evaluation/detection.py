@@ -133,11 +133,15 @@ class DetectionSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Cohort:
-    """The images as what the curves take."""
+    """The images as what the curves take.
+
+    rises: the candidates at the thresholds at which a lesion is found.
+    """
 
     images: Sequence[ImageDetection]
     num_groups: int
     candidates: Ranking
+    rises: Ranking
     ranked_images: Ranking
     lesions_per_group: PerGroup
     images_per_group: PerGroup
@@ -209,12 +213,22 @@ def _cohort(images: Sequence[ImageDetection]) -> _Cohort:
         for image, number in zip(images, numbers, strict=True)
         for each in image.candidates
     ]
+    candidates = Ranking.of(
+        [score for score, _, _ in marks],
+        [is_hit for _, is_hit, _ in marks],
+        [number for _, _, number in marks],
+        num_groups,
+    )
     return _Cohort(
         images,
         num_groups,
-        Ranking.of([mark[0] for mark in marks], [mark[1] for mark in marks], [m[2] for m in marks]),
+        candidates,
+        candidates.at_rises(),
         Ranking.of(
-            [image.score for image in images], [bool(image.lesions) for image in images], numbers
+            [image.score for image in images],
+            [bool(image.lesions) for image in images],
+            numbers,
+            num_groups,
         ),
         number_per_group(numbers, [len(image.lesions) for image in images], num_groups),
         number_per_group(numbers, [1] * len(images), num_groups),
@@ -225,12 +239,12 @@ def _areas(cohort: _Cohort, seed: int) -> tuple[Figure, Figure]:
     """Return the average precision over candidates and the area under the images' ROC curve."""
 
     def precision(draws: Draws) -> ResampledFigures:
-        return average_precision(cohort.candidates, cohort.lesions_per_group, draws)
+        return average_precision(cohort.rises, cohort.lesions_per_group, draws)
 
     def area(draws: Draws) -> ResampledFigures:
         return area_under_roc(cohort.ranked_images, draws)
 
-    groups, num_marks = cohort.num_groups, cohort.candidates.scores.size
+    groups, num_marks = cohort.num_groups, cohort.rises.thresholds.size
     return (
         bootstrap_figures(precision, groups, size=num_marks, seed=seed)[0],
         bootstrap_figures(area, groups, size=len(cohort.images), seed=seed)[0],
@@ -240,11 +254,11 @@ def _areas(cohort: _Cohort, seed: int) -> tuple[Figure, Figure]:
 def _froc(cohort: _Cohort, rates: Sequence[float], seed: int) -> Froc:
     def figures(draws: Draws) -> ResampledFigures:
         points = sensitivities_at(
-            rates, cohort.candidates, cohort.lesions_per_group, cohort.images_per_group, draws
+            rates, cohort.rises, cohort.lesions_per_group, cohort.images_per_group, draws
         )
         return np.concatenate([points, points.mean(axis=1, keepdims=True)], axis=1)
 
-    size = cohort.candidates.scores.size
+    size = cohort.rises.thresholds.size
     *points, mean = bootstrap_figures(figures, cohort.num_groups, size=size, seed=seed)
     _, wrong = cohort.candidates.counts(np.ones((1, cohort.num_groups), np.int64))
     per_image = wrong[0] / len(cohort.images)

@@ -70,11 +70,16 @@ class Distance:
     unit: Unit
 
 
+def _require_tolerance(value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise InputError(f"a tolerance must be a length of at least 0, got {value}.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
     """How far a surface may be off and still count as right, for each unit of lengths.
 
-    There is no agreed tolerance for breast lesions: a NSD is only said together with it.
+    There is no agreed tolerance for breast lesions: an NSD is only said together with its own.
 
     mm: in images whose spacing is known, >= 0.
     px: in all others, >= 0.
@@ -90,6 +95,11 @@ class Tolerance:
     def in_unit(self, unit: Unit) -> float:
         """Return the tolerance in that unit."""
         return self.mm if unit == "mm" else self.px
+
+
+DEFAULT_TOLERANCE = Tolerance(mm=1.0, px=3.0)
+"""In pixels, the median ASSD of two drawings of one BUSI image at most 400 pixels wide (see
+docs/reference/metrics.md); it would be too strict for larger images. In mm, a convention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +165,11 @@ class SurfaceScores:
 
 
 def score_surfaces(
-    mask: Mask, reference: Mask, *, tolerance: Tolerance, spacing_mm: Spacing | None = None
+    mask: Mask,
+    reference: Mask,
+    *,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
+    spacing_mm: Spacing | None = None,
 ) -> SurfaceScores:
     """Return every figure of this module for one image; the distances are found once.
 
@@ -371,8 +385,3 @@ def _pixel_size(is_image: bool, spacing_mm: Spacing | None) -> tuple[float, Size
     if is_image:
         return float(scale[1:].prod()), "mm2"
     return float(scale.prod()), "mm3"
-
-
-def _require_tolerance(value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise InputError(f"a tolerance must be a length of at least 0, got {value}.")

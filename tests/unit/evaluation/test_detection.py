@@ -227,7 +227,7 @@ def test_intervals_hold_the_value_and_repeat_with_the_seed():
 def test_a_long_curve_is_thinned_and_keeps_its_ends():
     count = 3 * MAX_POINTS
     scores = (np.arange(count, 0, -1) / count).tolist()
-    curve = froc_curve(Ranking.of(scores, [True] * count, [0] * count), count, 10)
+    curve = froc_curve(Ranking.of(scores, [True] * count, [0] * count, 1), count, 10)
     assert len(curve) == MAX_POINTS
     assert (curve[1].threshold, curve[-1].threshold) == (scores[0], scores[-1])
     assert curve[-1].y == 1
