@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from breastseg.core.image import Case, Image
 from breastseg.core.lesion import find_lesions
 from breastseg.evaluation.curves import (
     Ranking,
@@ -27,6 +28,7 @@ from breastseg.evaluation.matching import (
     LesionScore,
     find_candidates,
     match_lesions,
+    score_detection,
 )
 
 TENTHS = st.integers(1, 10).map(lambda tenths: tenths / 10)
@@ -65,6 +67,19 @@ def test_candidates_of_an_image_are_its_lesions_at_the_outline(probability):
     _, lesions = find_lesions(probability, threshold=0.5, spacing_mm=None)
     ours = sorted(zip(scores.tolist(), np.bincount(labels.ravel())[1:].tolist(), strict=True))
     assert ours == sorted((lesion.probability, lesion.area_px) for lesion in lesions)
+
+
+@given(maps, references, st.sampled_from([0.15, 0.5, 0.6, 0.7, 0.75, 1.0]))
+@settings(deadline=None)
+def test_what_is_shown_is_what_predict_shows(probability, reference, threshold):
+    case = Case(case_id="c", image=Image(pixels=probability), reference=reference)
+    image = score_detection(case, probability, threshold=threshold, group="g")
+    _, lesions = find_lesions(probability, threshold=threshold, spacing_mm=None)
+    expected = sorted((lesion.probability, lesion.area_px) for lesion in lesions)
+    assert sorted((each.score, each.size_px) for each in image.shown) == expected
+    assert sum(image.finds(lesion) for lesion in image.lesions) + image.num_false_positives == len(
+        lesions
+    )
 
 
 def slow_match(labels, scores, reference, min_iou):
