@@ -111,11 +111,14 @@ class DetectionSummary:
     """All detection figures of one model on one set of images.
 
     min_iou: from which on a candidate finds a lesion, one to one; see matching.py.
+    outlines: the lowest probability of a candidate's pixels; several where folds have their
+        own operating threshold below it.
     num_duplicates: candidates on lesions already found, counted as false positives.
     image_auc: area under the ROC curve of the images' highest scores.
     """
 
     min_iou: float
+    outlines: tuple[float, ...]
     num_images: int
     num_groups: int
     num_lesion_images: int
@@ -170,6 +173,7 @@ def summarise(
     precision, auc = _areas(cohort, seed)
     return DetectionSummary(
         min_iou=images[0].min_iou,
+        outlines=tuple(sorted({image.outline for image in images})),
         num_images=len(images),
         num_groups=cohort.num_groups,
         num_lesion_images=sum(bool(image.lesions) for image in images),

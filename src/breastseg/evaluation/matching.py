@@ -80,6 +80,8 @@ class ImageDetection:
     score: of the image, in [0, 1]: the highest of any candidate; where there is none, the
         highest probability of the map, which would be the first candidate's.
     threshold: candidates are shown from this score on; the operating threshold.
+    outline: the lowest probability of a candidate's pixels; a lower one gives larger candidates,
+        more of them, and other figures.
     min_iou: from which on a candidate finds a lesion.
     """
 
@@ -88,6 +90,7 @@ class ImageDetection:
     label: str | None
     score: float
     threshold: float
+    outline: float
     min_iou: float
     lesions: tuple[LesionScore, ...]
     candidates: tuple[CandidateScore, ...]
@@ -137,7 +140,8 @@ def score_detection(
             "out, or add an empty mask if a reader found no lesion."
         )
     check_threshold(threshold)
-    labels, scores = find_candidates(probability, outline=min(outline, threshold))
+    outline = min(outline, threshold)
+    labels, scores = find_candidates(probability, outline=outline)
     lesions, candidates = match_lesions(
         labels, scores, case.reference, spacing_mm=case.image.spacing_mm, min_iou=min_iou
     )
@@ -147,6 +151,7 @@ def score_detection(
         label=label,
         score=float(probability.max()),
         threshold=threshold,
+        outline=outline,
         min_iou=min_iou,
         lesions=lesions,
         candidates=candidates,

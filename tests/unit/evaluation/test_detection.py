@@ -40,6 +40,7 @@ def image(name, *, lesions=(), false=(), duplicates=(), group=None, label=None, 
         label=label,
         score=max((each.score for each in candidates), default=0.1),
         threshold=threshold,
+        outline=0.5,
         min_iou=0.1,
         lesions=tuple(lesions),
         candidates=tuple(candidates),
@@ -61,7 +62,7 @@ def test_figures_of_four_images_by_hand():
     assert (summary.num_images, summary.num_groups, summary.num_lesion_images) == (4, 4, 2)
     assert (summary.num_lesions, summary.num_candidates, summary.num_duplicates) == (3, 5, 0)
     shown = summary.at_threshold
-    assert shown.thresholds == (0.6,)
+    assert (shown.thresholds, summary.outlines, summary.min_iou) == ((0.6,), (0.5,), 0.1)
     assert shown.lesion_sensitivity.value == pytest.approx(2 / 3)
     assert shown.false_positives_per_image.value == 2 / 4
     assert shown.false_positives_per_lesion_free_image.value == 1 / 2

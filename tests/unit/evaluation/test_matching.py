@@ -129,6 +129,7 @@ def test_a_threshold_below_the_outline_moves_the_outline():
     found = score_detection(case, probability, threshold=0.25, group="g")
     assert found.candidates[0].size_px == 3
     assert found.finds(found.lesions[0])
+    assert found.outline == 0.25
     low = score_detection(case, probability, threshold=0.5, outline=0.1, group="g")
     assert low.candidates[0].size_px == 3
 
