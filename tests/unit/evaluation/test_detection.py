@@ -101,6 +101,12 @@ def test_a_first_score_with_too_many_false_positives_leaves_nothing_to_show():
     assert [point.threshold for point in points] == [None] * 4 + [0.9] * 3
 
 
+def test_a_rate_is_reached_by_exactly_so_many_false_positives():
+    points = summarise([image("a", lesions=[lesion(0.7)], false=[0.9])]).froc.points
+    reached = [point.false_positives_per_image for point in points if point.is_reached]
+    assert reached == [0.125, 0.25, 0.5, 1.0]
+
+
 def test_duplicates_count_as_false_positives_and_are_said():
     plain = summarise([image("a", lesions=[lesion(0.9)])])
     twice = summarise([image("a", lesions=[lesion(0.9)], duplicates=[0.8])])
