@@ -32,7 +32,7 @@ def contenders_of(spec: UNetSpec, size: int, threads: int) -> dict[str, Predict]
     weights = initial_weights(spec, 0)
     image = np.random.default_rng(0).normal(size=(1, 1, size, size)).astype(np.float32)
     last = np.moveaxis(image, 1, -1)
-    network, model = UNet(spec).eval(), build_unet(spec)
+    network, model = UNet(spec).eval(), build_unet(spec).network
 
     def plain_pytorch() -> torch.Tensor:
         with torch.inference_mode():

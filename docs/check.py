@@ -12,6 +12,7 @@ from pathlib import Path
 
 from breastseg.core.recipe import NETWORKS
 from breastseg.core.recipes import RECIPES
+from breastseg.core.search_spaces import SPACES
 from breastseg.networks.losses import LOSSES, LossDefinition
 from breastseg.networks.spec import num_parameters
 
@@ -89,7 +90,7 @@ def cli_page() -> str:
 
 
 def recipes_page() -> str:
-    """Return the reference of recipes and networks."""
+    """Return the reference of recipes, networks and spaces."""
     lines = [
         "# Recipes and networks",
         "",
@@ -106,6 +107,12 @@ def recipes_page() -> str:
     for name, spec in NETWORKS.items():
         row = ("-".join(map(str, spec.channels)), spec.convolutions, spec.norm, spec.upsampling)
         lines.append(f"| `{name}` | {' | '.join(map(str, row))} | {num_parameters(spec):,} |")
+    lines += ["", "| space to search in | what it varies | base | combinations |"]
+    lines += ["| --- | --- | --- | --- |"]
+    for name, make_space in SPACES.items():
+        space = make_space()
+        row = (f"`{name}`", space.description, f"`{space.base}`", space.num_cells())
+        lines.append(f"| {' | '.join(map(str, row))} |")
     lines += ["", "Every field of a recipe: `breastseg recipes show NAME`. Each can be changed by"]
     lines += ["`--set`, such as `--set optimisation.epochs=5 --set network=unet-1024`.", ""]
     return NOTE + "\n".join(lines)

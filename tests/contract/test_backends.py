@@ -6,10 +6,10 @@ import pytest
 from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend, precision_of
 from breastseg.core.errors import InputError, WeightsError
 from breastseg.core.recipe import LossTerm, Optimisation, UNetSpec
-from breastseg.networks.spec import initial_weights
+from breastseg.networks.spec import initial_weights, without_training_heads
 from breastseg.pipeline.batches import Batch
 
-SPEC = UNetSpec(channels=(8, 16), norm="group", dropout=(0.5,))
+SPEC = UNetSpec(channels=(8, 16, 16), convolutions=1, norm="group", dropout=(0.5, 0.5))
 
 
 def make(framework, **changes):
@@ -56,6 +56,12 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(framework, examples):
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+def test_a_loss_on_the_distance_map_wants_it_in_the_batch(framework, examples):
+    backend = make(framework, loss=(LossTerm(name="boundary"),))
+    with pytest.raises(ValueError, match=r"needs Batch\.distance"):
+        backend.train_step(examples, step=1, learning_rate=1e-2)
+
+
 def test_another_seed_gives_other_weights(framework, examples):
     first, second = (weights_after(framework, examples, steps=1, seed=s) for s in (0, 1))
     assert any(not np.array_equal(first[name], second[name]) for name in first)
@@ -65,6 +71,8 @@ OPTIMISATIONS = {
     "adamw": {},
     "sgd": {"optimiser": "sgd"},
     "accumulated": {"accumulation": 2},
+    "deeply supervised": {"deep_supervision": 1},
+    "deeply supervised, accumulated": {"deep_supervision": 1, "accumulation": 2},
 }
 optimisations = pytest.mark.parametrize(
     "optimisation",
@@ -88,6 +96,39 @@ def test_resuming_gives_the_weights_of_the_uninterrupted_run_bit_for_bit(
         resumed.train_step(examples, step=step, learning_rate=1e-2)
     final = resumed.weights()
     assert all(np.array_equal(final[name], whole[name]) for name in whole)
+
+
+def test_every_head_of_deep_supervision_is_trained_and_kept_with_its_moments(framework, examples):
+    backend = make(framework, optimisation=Optimisation(precision="float32", deep_supervision=1))
+    before = backend.weights()
+    backend.train_step(examples, step=1, learning_rate=1e-2)
+    after, moments = backend.weights(), backend.optimiser_state()
+    assert after.keys() - make(framework).weights().keys() == {
+        "decoder.1.head.weight",
+        "decoder.1.head.bias",
+    }
+    assert all(np.any(after[name] != before[name]) for name in before)
+    for name in ("first.decoder.1.head.weight", "second.decoder.1.head.bias"):
+        assert moments[name].any()
+
+
+def test_deep_supervision_changes_the_training_and_not_the_network(framework, examples):
+    plain = make(framework)
+    deep = make(framework, optimisation=Optimisation(precision="float32", deep_supervision=1))
+    expected = plain.predict_logits(examples.images)
+    np.testing.assert_array_equal(deep.predict_logits(examples.images), expected)
+    losses = [b.train_step(examples, step=1, learning_rate=1e-2) for b in (plain, deep)]
+    assert losses[0] != losses[1]
+    plain.load_weights(without_training_heads(deep.weights()))
+    expected = plain.predict_logits(examples.images)
+    np.testing.assert_array_equal(deep.predict_logits(examples.images), expected)
+    assert not np.array_equal(expected, make(framework).predict_logits(examples.images))
+
+
+def test_weights_without_the_heads_that_are_trained_are_refused(framework):
+    deep = make(framework, optimisation=Optimisation(precision="float32", deep_supervision=1))
+    with pytest.raises(WeightsError, match=r"'decoder\.1\.head\.weight' is missing"):
+        deep.load_weights(initial_weights(SPEC, 0))
 
 
 def plain_sgd(**changes):

@@ -16,7 +16,7 @@ from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import initial_weights
 from breastseg.pipeline.batches import PreparedCase, epoch_batches
 from breastseg.training.checkpoint import create_run
-from breastseg.training.fit import fit
+from breastseg.training.fit import batching_of, fit
 from breastseg.training.range_test import propose_learning_rate
 from breastseg.workflows.progress import silent_listener
 from breastseg.workflows.train import Hardware, train
@@ -113,10 +113,10 @@ def test_an_optimiser_whose_step_is_never_called_is_stopped_after_one_epoch(fram
 
 def end_with_a_sigmoid(engine):
     if engine.name == "pytorch":
-        engine._network.register_forward_hook(lambda module, given, logits: torch.sigmoid(logits))
+        head = engine._network.head
+        head.register_forward_hook(lambda module, given, logits: torch.sigmoid(logits))
         return
-    model = engine._model
-    engine._model = lambda images, training: tf.sigmoid(model(images, training=training))
+    engine._models.network.get_layer("head").activation = tf.sigmoid
 
 
 @frameworks
@@ -153,7 +153,7 @@ def test_a_range_test_leaves_fresh_weights_and_finds_none_for_what_cannot_be_lea
     batches = [
         batch
         for epoch in range(19)
-        for batch in epoch_batches(nothing, of.augmentation, 4, seed=0, epoch=epoch)
+        for batch in epoch_batches(nothing, batching_of(of), epoch=epoch)
     ]
     propose_learning_rate(engine, batches, weights)
     for name, array in engine.weights().items():

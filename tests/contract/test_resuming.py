@@ -1,19 +1,22 @@
-"""A training with averaged weights, interrupted and resumed, in both frameworks."""
+"""Averaged weights and deep supervision, interrupted and resumed, in both frameworks."""
 
 import numpy as np
 import pytest
 
+from breastseg.backends.onnx.network import build_onnx
 from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend
 from breastseg.backends.weights import read_weights
+from breastseg.core.errors import WeightsError
 from breastseg.core.recipe import Optimisation, Recipe, UNetSpec
 from breastseg.datasets.splits import DataSplit
+from breastseg.networks.spec import weight_table
 from breastseg.pipeline.batches import PreparedCase
 from breastseg.training.checkpoint import create_run, open_run
 from breastseg.training.fit import fit
 from breastseg.workflows.progress import silent_listener
 
 RECIPE = Recipe(
-    network=UNetSpec(channels=(4, 8), norm="batch", dropout=(0.5,)),
+    network=UNetSpec(channels=(4, 8, 8), norm="batch", dropout=(0.5, 0.5)),
     optimisation=Optimisation(
         optimiser="sgd",
         clip_norm=1.0,
@@ -25,6 +28,16 @@ RECIPE = Recipe(
         precision="float32",
     ),
 )
+RECIPES = {
+    "averaged": RECIPE,
+    "deeply supervised": RECIPE.with_settings(
+        ["optimisation.deep_supervision=1", "optimisation.ema_decay=0", "optimisation.epochs=2"]
+    ),
+    "both": RECIPE.with_settings(
+        ["optimisation.deep_supervision=1", "optimisation.optimiser=adamw"]
+    ),
+}
+HEADS = {"decoder.1.head.weight", "decoder.1.head.bias"}
 
 
 def cases(count):
@@ -33,11 +46,11 @@ def cases(count):
     return [PreparedCase(image, (image > 1) & (n % 3 > 0)) for n, image in enumerate(images)]
 
 
-def new_backend(framework):
+def new_backend(framework, recipe):
     config = BackendConfig(
-        network=RECIPE.network,
-        loss=RECIPE.loss,
-        optimisation=RECIPE.optimisation,
+        network=recipe.network,
+        loss=recipe.loss,
+        optimisation=recipe.optimisation,
         device="cpu",
         num_threads=1,
     )
@@ -55,29 +68,70 @@ class CtrlC:
         pass
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_averaged_weights_resume_to_the_same_bits(framework, tmp_path):
-    split = DataSplit(method="by hand", parts={"train": ("a",)}, groups={"a": "a"})
-    whole, halved = (
-        create_run(
-            tmp_path / name,
-            recipe=RECIPE,
-            split=split,
-            environment={"framework": framework, "versions": {}},
-            content={},
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request):
+    return request.param
+
+
+@pytest.fixture
+def new_run(framework, tmp_path):
+    """Return a function that begins a run folder of that name."""
+
+    def create(name, recipe):
+        split = DataSplit(method="by hand", parts={"train": ("a",)}, groups={"a": "a"})
+        environment = {"framework": framework, "versions": {}}
+        return create_run(
+            tmp_path / name, recipe=recipe, split=split, environment=environment, content={}
         )
-        for name in ("whole", "halved")
-    )
+
+    return create
+
+
+def saved(run, name):
+    return read_weights(run.path / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
+def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(framework, recipe, new_run):
+    whole, halved = (new_run(name, recipe) for name in ("whole", "halved"))
     data = (cases(12), cases(6))
-    fit(new_backend(framework), *data, whole, silent_listener())
+    fit(new_backend(framework, recipe), *data, whole, silent_listener())
     with pytest.raises(KeyboardInterrupt):
-        fit(new_backend(framework), *data, halved, CtrlC())
+        fit(new_backend(framework, recipe), *data, halved, CtrlC())
     assert halved.state().epoch == 1
-    fit(new_backend(framework), *data, open_run(halved.path), silent_listener())
-    for name in ("weights", "last/weights", "last/average", "last/optimiser"):
-        ours, theirs = (read_weights(run.path / f"{name}.safetensors") for run in (halved, whole))
+    fit(new_backend(framework, recipe), *data, open_run(halved.path), silent_listener())
+    names = ["weights", "last/weights", "last/optimiser"]
+    for name in names + ["last/average"] * bool(recipe.optimisation.ema_decay):
+        ours, theirs = (saved(run, name) for run in (halved, whole))
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[key], theirs[key]) for key in ours), name
-    average = read_weights(whole.path / "last" / "average.safetensors")
-    last = read_weights(whole.path / "last" / "weights.safetensors")
+
+
+def test_the_average_differs_from_the_last_weights(framework, new_run):
+    run = new_run("run", RECIPE)
+    fit(new_backend(framework, RECIPE), cases(12), cases(6), run, silent_listener())
+    average, last = saved(run, "last/average"), saved(run, "last/weights")
     assert not np.array_equal(average["head.weight"], last["head.weight"])
+
+
+def test_heads_of_deep_supervision_are_in_the_checkpoint_and_not_in_the_model(framework, new_run):
+    run = new_run("run", RECIPES["both"])
+    fit(new_backend(framework, run.recipe), cases(12), cases(6), run, silent_listener())
+    for name in ("last/weights", "last/average"):
+        assert saved(run, name).keys() > HEADS
+    moments = {f"{moment}.{head}" for moment in ("first", "second") for head in HEADS}
+    assert moments < saved(run, "last/optimiser").keys()
+    kept = open_run(run.path).weights()
+    assert kept.keys() == {weight.name for weight in weight_table(run.recipe.network)}
+    opened = {node.name for node in build_onnx(run.recipe.network, kept).graph.node}
+    assert "head" in opened
+    assert not opened & {"decoder.1.head"}
+
+
+def test_a_checkpoint_without_its_heads_is_refused(framework, new_run):
+    """Such as one whose recipe.json was changed by hand."""
+    run, recipe = new_run("run", RECIPE), RECIPES["both"]
+    fit(new_backend(framework, RECIPE), cases(12), cases(6), run, silent_listener())
+    (run.path / "recipe.json").write_text(recipe.to_json())
+    with pytest.raises(WeightsError, match=r"'decoder\.1\.head\.weight' is missing"):
+        open_run(run.path).load_last(new_backend(framework, recipe))

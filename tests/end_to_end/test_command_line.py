@@ -75,7 +75,8 @@ try:
 except SystemExit as end:
     assert not end.code, end.code
 loaded = {name.partition(".")[0] for name in sys.modules}
-print("loaded:", *sorted(loaded & {"torch", "tensorflow", "keras", "jax"}), file=sys.stderr)
+slow = {"torch", "tensorflow", "keras", "jax", "optuna"}
+print("loaded:", *sorted(loaded & slow), file=sys.stderr)
 """
 
 

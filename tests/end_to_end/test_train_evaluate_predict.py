@@ -103,8 +103,10 @@ def test_both_frameworks_start_alike_and_stay_near(runs):
 def test_the_same_command_gives_the_same_weights_in_the_folder_of_its_name(
     breastseg, small, runs, phantom_data, tmp_path, monkeypatch
 ):
+    """With a worker process, too, which is no part of the recipe."""
     monkeypatch.chdir(tmp_path)
-    answer = breastseg("train", phantom_data, *small, "--set", "optimisation.epochs=2", "--json")
+    epochs = ("--set", "optimisation.epochs=2")
+    answer = breastseg("train", phantom_data, *small, *epochs, "--workers", 1, "--json")
     assert answer.code == 0, answer.told
     summary = json.loads(answer.out)
     recipe = open_run(runs["pytorch"]).recipe

@@ -203,7 +203,7 @@ def test_networks_trained_with_all_losses_at_once_fall_alike():
     for framework in FRAMEWORKS:
         backend = make_backend(framework, config)
         steps = range(1, 11)
-        batch = Batch(images, targets)
+        batch = Batch(images, targets, signed_distance(targets))
         curves.append([backend.train_step(batch, step=s, learning_rate=1e-2) for s in steps])
     np.testing.assert_allclose(*curves, rtol=1e-4)
     assert curves[0][-1] < 0.8 * curves[0][0]

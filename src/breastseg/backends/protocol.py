@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,7 +15,8 @@ from jaxtyping import Float32
 from breastseg.core.errors import InputError, MissingExtraError
 from breastseg.core.loss_terms import LossTerm
 from breastseg.core.recipe import Optimisation, UNetSpec
-from breastseg.pipeline.batches import Batch, Images
+from breastseg.networks.losses import needs_distance
+from breastseg.pipeline.batches import Batch, Distances, Images
 
 Logits = Float32[np.ndarray, "batch 1 rows columns"]
 Array = Float32[np.ndarray, "..."]
@@ -34,7 +35,9 @@ class Backend(Protocol):
     def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
         """Take one optimiser step; return the loss before it.
 
-        The batch is worked through in the recipe's `accumulation` parts. Dropout depends on
+        The loss is networks.deep_supervision's mean over the levels that the recipe supervises.
+        The batch is worked through in the recipe's `accumulation` parts, and must bring the
+        distance map where the loss needs it (networks.losses.needs_distance). Dropout depends on
         the seed and `step` alone. `step` counts from 1 over the whole run and is the
         optimiser's bias correction.
         """
@@ -43,7 +46,10 @@ class Backend(Protocol):
         """Evaluate without dropout; images of any size, padded to the stride and cropped."""
 
     def weights(self) -> Mapping[str, Array]:
-        """Return all weights by canonical name, kernels as (out, in, row, column)."""
+        """Return all weights by canonical name, kernels as (out, in, row, column).
+
+        With deep supervision the heads that are there for training alone are among them.
+        """
 
     def load_weights(self, weights: Mapping[str, Array]) -> None:
         """Replace all weights.
@@ -117,6 +123,22 @@ def _quiet() -> Iterator[None]:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def distance_for(loss: Iterable[LossTerm], batch: Batch) -> Distances | None:
+    """Return the distance map that a loss takes, or None where it takes none.
+
+    Raises:
+        ValueError: the batch was made without it.
+    """
+    if not needs_distance(loss):
+        return None
+    if batch.distance is None:
+        raise ValueError(
+            "the boundary loss needs Batch.distance, got None: make batches with "
+            "Batching(distance_of=signed_distance)"
+        )
+    return batch.distance
 
 
 def precision_of(wanted: Literal["auto", "float32", "bfloat16"], *, on_cuda: bool) -> Precision:

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import breastseg
-from breastseg.cli import catalogue, scoring, training
+from breastseg.cli import catalogue, scoring, searching, training
 from breastseg.cli.options import hint
 from breastseg.core.errors import BreastsegError
 
@@ -48,6 +48,7 @@ for verb in (
     training.train,
     scoring.evaluate,
     scoring.compare,
+    searching.search,
     scoring.predict,
     training.export,
     training.info,
@@ -56,6 +57,7 @@ for verb in (
     app.command()(verb)
 app.add_typer(catalogue.recipes_app, name="recipes")
 app.add_typer(catalogue.losses_app, name="losses")
+app.add_typer(searching.spaces_app, name="spaces")
 app.add_typer(catalogue.phantom_app, name="phantom")
 
 

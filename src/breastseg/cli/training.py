@@ -60,6 +60,14 @@ def train(
         DeviceName, typer.Option(help="auto takes CUDA where there is.")
     ] = DeviceName.AUTO,
     threads: Threads = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Processes that prepare batches, 0 for a thread. Results don't depend on it.",
+            show_default="0 on a CPU, up to 8 with a GPU",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a network on a folder of scans and masks.
@@ -80,7 +88,7 @@ def train(
     from breastseg.workflows.train import Hardware
 
     log_to_terminal(verbose=True)
-    hardware = Hardware(device=device.value, threads=threads)
+    hardware = Hardware(device=device.value, threads=threads, workers=workers)
     if resume is not None:
         if settings or output or recipe or framework or folds:
             raise InputError(

@@ -7,11 +7,14 @@ BreastsegError                exit code 2
 |   |-- ReferenceMaskError    a reader's mask is missing, grey or of another kind
 |   |-- GeometryError         shapes or spacings disagree
 |   |-- RecipeError           a recipe field is unknown or out of range
+|   |-- SearchSpaceError      what a search shall vary is unknown, endless or no recipe
+|   |-- SearchFolderError     a search folder belongs to another search, or its study is damaged
 |   |-- SplitError            a patient or group would be on both sides, or a part is empty
 |   |-- WeightsError          weights do not fit the network, or their file is damaged
 |   `-- RunFolderError        a run folder is incomplete, in use or of another version
 |-- OutputError               a result cannot be written (disk full, no permission)
 |-- MissingExtraError         an optional dependency is not installed
+|-- WorkerError               a process that prepares batches died
 `-- HealthError               exit code 3: training was stopped because it had gone wrong
 
 Messages say where, what was expected, what was found, and how to mend it. The command
@@ -52,6 +55,14 @@ class RecipeError(InputError):
     """A recipe has an unknown field or a value out of range."""
 
 
+class SearchSpaceError(InputError):
+    """What a search shall vary is unknown, has no end, or makes no recipe."""
+
+
+class SearchFolderError(InputError):
+    """A search folder holds another search, or its study cannot be read."""
+
+
 class SplitError(InputError):
     """A split would leak or leave a part empty."""
 
@@ -70,6 +81,10 @@ class OutputError(BreastsegError, OSError):
 
 class MissingExtraError(BreastsegError, ImportError):
     """An optional dependency is not installed."""
+
+
+class WorkerError(BreastsegError, RuntimeError):
+    """A worker process that prepares batches died."""
 
 
 class HealthError(BreastsegError):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from breastseg.core.errors import RecipeError, suggestion
 from breastseg.core.loss_terms import LossTerm, loss_from_text
+from breastseg.core.validation import problems
 
 SCHEMA_VERSION = 1
 
@@ -226,6 +227,8 @@ class Optimisation(_Part):
     early_stopping: end after that many epochs without a higher validation Dice, counted from
         the first epoch that found anything.
     sampling: each image once per epoch, or as many lesion-free images as ones with a lesion.
+    deep_supervision: decoder levels below the image's resolution that have a head and a loss of
+        their own in training; each counts half as much as the level above it.
     """
 
     optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
@@ -245,6 +248,7 @@ class Optimisation(_Part):
     sampling: Literal["each", "balanced"] = "each"
     schedule: Schedule = Schedule()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deep_supervision: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _constants_agree(self) -> Self:
@@ -285,6 +289,26 @@ class Recipe(_Part):
     )
     optimisation: Optimisation = Optimisation()
     health: Literal["stop", "warn"] = "stop"
+
+    @model_validator(mode="after")
+    def _supervised_levels_are_there(self) -> Self:
+        wanted, channels = self.optimisation.deep_supervision, self.network.channels
+        if wanted > (most := len(channels) - 2):
+            raise ValueError(
+                f"optimisation.deep_supervision={wanted} must be at most {most}: that many decoder "
+                f"levels of the network with channels {channels} lie below the image's resolution"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _size_can_be_halved(self) -> Self:
+        size, stride = self.preprocessing.size, self.network.stride
+        if size % stride:
+            raise ValueError(
+                f"preprocessing.size={size} must be a multiple of {stride}, which the network with "
+                f"channels {self.network.channels} halves it by: take {size + -size % stride}"
+            )
+        return self
 
     @property
     def split_seed(self) -> int:
@@ -355,30 +379,8 @@ def parse_recipe(document: Any, *, source: str) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        problems = "; ".join(_problem(each) for each in error.errors())
-        raise RecipeError(f"{source}: {problems}.") from None
-
-
-def _problem(error: Any) -> str:
-    path = [str(part) for part in error["loc"] if not str(part).startswith("function-")]
-    field = ".".join(path) or "the recipe"
-    if error["type"] == "extra_forbidden":
-        return f"'{field}' is no recipe field.{suggestion(path[-1], _fields(path[:-1]))}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{field}: {message}, got {_short(error['input'])}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _fields(path: list[str]) -> Iterable[str]:
-    model: Any = Recipe
-    for name in path:
-        field = model.model_fields.get(name) if hasattr(model, "model_fields") else None
-        model = field.annotation if field else None
-    return model.model_fields if hasattr(model, "model_fields") else ()
+        told = problems(error, of=Recipe, kind="recipe")
+        raise RecipeError(f"{source}: {told}.") from None
 
 
 def read_recipe(path: Path) -> Recipe:

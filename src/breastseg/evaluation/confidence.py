@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy.special import stdtrit
 
 from breastseg.core.errors import InputError
 
@@ -252,6 +253,70 @@ def paired_difference(
         num_cases=numbers.size,
         num_groups=num_groups,
     )
+
+
+def difference_of_means(
+    first: Sequence[float],
+    first_groups: Sequence[Hashable],
+    second: Sequence[float],
+    second_groups: Sequence[Hashable],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[float, Interval | None]:
+    """Return the mean of first minus that of second, of different images, with its interval.
+
+    Both are resampled by groups, independently of each other.
+
+    Returns:
+        The difference, and its 95 % percentile interval; None where either has one group.
+
+    Raises:
+        InputError: a side without an image, unequal lengths, or a value that is not finite.
+
+    Source: Davison and Hinkley 1997, Bootstrap Methods, section 3.2 (several samples).
+
+    >>> difference_of_means([0.75, 0.75], ["a", "b"], [0.5, 0.5], ["c", "d"])
+    (0.25, Interval(low=0.25, high=0.25))
+    """
+    sides = [_by_group(first, first_groups), _by_group(second, second_groups)]
+    if any(not numbers.size for numbers, _, _ in sides):
+        raise InputError("a difference of means needs an image on either side.")
+    difference = float(sides[0][0].mean() - sides[1][0].mean())
+    if any(num_groups < 2 for _, _, num_groups in sides):
+        return difference, None
+    random = np.random.default_rng(seed)
+    drawn = [
+        _means(numbers, members, random.multinomial(count, np.full(count, 1 / count), resamples))
+        for numbers, members, count in sides
+    ]
+    ends = np.quantile(drawn[0] - drawn[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return difference, Interval(float(ends[0]), float(ends[1]))
+
+
+def repeats_interval(values: Sequence[float]) -> Interval | None:
+    """Return Student's t interval of the mean of a training that was repeated.
+
+    It says how far chance carries the mean over further seeds on the same images, nothing of
+    other images. Over folds it is too narrow, since their training parts overlap (Bengio and
+    Grandvalet 2004, JMLR 5:1089).
+
+    Args:
+        values: one figure per repeat, in [0, 1], to which the interval is cut.
+
+    Returns:
+        None with fewer than two repeats.
+
+    >>> repeats_interval([0.7])
+    >>> interval = repeats_interval([0.70, 0.72, 0.74])
+    >>> round(interval.low, 3), round(interval.high, 3)
+    (0.67, 0.77)
+    """
+    if len(values) < 2:
+        return None
+    mean, spread = np.mean(values), np.std(values, ddof=1)
+    half = stdtrit(len(values) - 1, (1 + LEVEL) / 2) * spread / np.sqrt(len(values))
+    return Interval(max(0.0, float(mean - half)), min(1.0, float(mean + half)))
 
 
 def _by_group(

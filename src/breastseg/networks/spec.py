@@ -7,6 +7,7 @@ Canonical names are what the files hold and what every backend maps to its own:
     encoder.{level}.block.{i}.norm.{mean,variance}      with batch normalisation; not trained
     decoder.{level}.up.{weight,bias}
     decoder.{level}.block.{i}....                       as in the encoder
+    decoder.{level}.head.{weight,bias}                  with deep supervision; in training alone
     head.{weight,bias}
 
 All kernels, transposed ones too, are (out, in, row, column).
@@ -26,6 +27,10 @@ from breastseg.core.recipe import UNetSpec
 NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.1
 """Weight of the newest batch in the running statistics (Keras calls 0.9 the same)."""
+
+DROPOUT_STEPS = 2**16
+"""A dropout mask compares 16 random bits: four times fewer random numbers than 64, and a rate
+that is off by at most 1 in 131072."""
 
 Role = Literal["kernel", "bias", "scale", "mean", "variance"]
 Array = Float32[np.ndarray, "..."]
@@ -70,8 +75,18 @@ def _block(spec: UNetSpec, prefix: str, inputs: int, level: int) -> Iterator[Wei
         inputs = outputs
 
 
-def weight_table(spec: UNetSpec) -> tuple[Weight, ...]:
+def _head(prefix: str, inputs: int) -> Iterator[Weight]:
+    yield Weight(f"{prefix}.weight", (1, inputs, 1, 1), "kernel")
+    yield Weight(f"{prefix}.bias", (1,), "bias")
+
+
+def weight_table(spec: UNetSpec, deep_supervision: int = 0) -> tuple[Weight, ...]:
     """Return every weight of the network, in the order of the computation.
+
+    Args:
+        spec: the network.
+        deep_supervision: how many decoder levels have a head of their own for training; they
+            are no part of the network that is kept.
 
     >>> table = weight_table(UNetSpec(channels=(4, 8), convolutions=1))
     >>> [weight.name for weight in table if weight.role == "kernel"][:2]
@@ -91,24 +106,53 @@ def weight_table(spec: UNetSpec) -> tuple[Weight, ...]:
         table.append(Weight(f"{up}.weight", (outputs, deeper, kernel, kernel), "kernel"))
         table.append(Weight(f"{up}.bias", (outputs,), "bias"))
         table += _block(spec, f"decoder.{level}", 2 * outputs, level)
-    table.append(Weight("head.weight", (1, spec.channels[0], 1, 1), "kernel"))
-    table.append(Weight("head.bias", (1,), "bias"))
-    return tuple(table)
+        if 0 < level <= deep_supervision:
+            table += _head(f"decoder.{level}.head", outputs)
+    return (*table, *_head("head", spec.channels[0]))
 
 
 def num_parameters(spec: UNetSpec) -> int:
-    """Return how many numbers the optimiser trains."""
+    """Return how many numbers the optimiser trains, without heads for training alone."""
     return sum(int(np.prod(weight.shape)) for weight in weight_table(spec) if weight.trained)
 
 
-def initial_weights(spec: UNetSpec, seed: int) -> dict[str, Array]:
+def multiply_adds(spec: UNetSpec, size: int) -> int:
+    """Return how many multiplications the convolutions of one square image take, forward.
+
+    Each comes with an addition: twice as many floating-point operations. A training step takes
+    three times as many: the gradients of features and of kernels cost about a pass each.
+
+    >>> multiply_adds(UNetSpec(channels=(16, 32, 64, 128, 256)), 256) / 1e9
+    3.013607424
+    """
+    total = 0
+    for weight in weight_table(spec):
+        if weight.role == "kernel":
+            level = 0 if weight.name.startswith("head.") else int(weight.name.split(".")[1])
+            taps_per_pixel = int(np.prod(weight.shape)) // (4 if _is_transposed(weight) else 1)
+            total += taps_per_pixel * (size >> level) ** 2
+    return total
+
+
+def _is_transposed(weight: Weight) -> bool:
+    """Tell a 2x2 transposed kernel with stride 2, of which each output pixel sees one tap."""
+    return ".up." in weight.name and weight.shape[-1] == 2
+
+
+def without_training_heads(weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the weights of the network that is kept: what weight_table(spec) lists."""
+    return {name: array for name, array in weights.items() if ".head." not in name}
+
+
+def initial_weights(spec: UNetSpec, seed: int, deep_supervision: int = 0) -> dict[str, Array]:
     """Draw the first weights: normal kernels, zero biases, unit scales.
 
     Each array has a random stream of its own, keyed by seed and name, and all backends
-    start from these same values. The fan-in of a 2x2 transposed kernel with stride 2 is its
-    input channels, since each output pixel sees one tap.
+    start from these same values, with deep supervision or without. The fan-in of a
+    transposed kernel is its input channels.
     """
-    return {weight.name: _first_values(weight, seed) for weight in weight_table(spec)}
+    table = weight_table(spec, deep_supervision)
+    return {weight.name: _first_values(weight, seed) for weight in table}
 
 
 def _first_values(weight: Weight, seed: int) -> Array:
@@ -116,24 +160,25 @@ def _first_values(weight: Weight, seed: int) -> Array:
         return np.ones(weight.shape, np.float32)
     if weight.role != "kernel":
         return np.zeros(weight.shape, np.float32)
-    fan_in = int(np.prod(weight.shape[1:]))
-    if ".up." in weight.name and weight.shape[2] == 2:
-        fan_in = weight.shape[1]
+    fan_in = weight.shape[1] if _is_transposed(weight) else int(np.prod(weight.shape[1:]))
     stream = np.random.default_rng([seed, zlib.crc32(weight.name.encode())])
     return stream.normal(0.0, np.sqrt(weight.gain / fan_in), weight.shape).astype(np.float32)
 
 
-def check_weights(spec: UNetSpec, weights: Mapping[str, Array], *, source: str) -> None:
+def check_weights(
+    spec: UNetSpec, weights: Mapping[str, Array], *, source: str, deep_supervision: int = 0
+) -> None:
     """Refuse weights that are not this network's.
 
     Args:
         source: where the weights came from, for the message.
+        deep_supervision: as in weight_table, for weights on their way through a training.
 
     Raises:
         WeightsError: a name is missing or unknown, a shape or type differs, or a value is not
             finite.
     """
-    expected = {weight.name: weight.shape for weight in weight_table(spec)}
+    expected = {weight.name: weight.shape for weight in weight_table(spec, deep_supervision)}
     found = {name: tuple(array.shape) for name, array in weights.items()}
     if expected != found:
         raise WeightsError(
@@ -163,3 +208,20 @@ def _first_difference(
             return f"'{name}' must have the shape {shape}, got {found[name]}"
     extra = next(name for name in found if name not in expected)
     return f"'{extra}' is not one of its weights"
+
+
+def check_moments(
+    moments: Mapping[str, Array], weights: Mapping[str, Array], *, source: str
+) -> None:
+    """Refuse an optimiser's moments, named `MOMENT.WEIGHT`, that are not of these weights.
+
+    Raises:
+        WeightsError: a moment is of no weight or of another shape.
+    """
+    shapes = {name: array.shape for name, array in weights.items()}
+    for name, array in moments.items():
+        if shapes.get(name.partition(".")[2]) != array.shape:
+            raise WeightsError(
+                f"{source}: '{name}' of shape {array.shape} belongs to no weight of the network. "
+                "Use the recipe.json that was saved beside it."
+            )

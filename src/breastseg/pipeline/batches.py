@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -15,15 +15,24 @@ from breastseg.pipeline.preprocess import prepare_image
 
 Images = Float32[np.ndarray, "batch channel rows columns"]
 Targets = Float32[np.ndarray, "batch 1 rows columns"]
+Distances = Float32[np.ndarray, "batch 1 rows columns"]
 Sampling = Literal["each", "balanced"]
+Draw = tuple[int, tuple[int, ...]]
+"""A case's index, and the key of the random stream that changes it."""
+Job = TypeVar("Job")
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one training step sees: standardised images and their targets of 0 and 1."""
+    """What one training step sees: standardised images and their targets of 0 and 1.
+
+    distance: what networks.losses.signed_distance makes of the targets; filled where the
+        recipe's loss needs it, and None elsewhere.
+    """
 
     images: Images
     targets: Targets
+    distance: Distances | None = None
 
     def parts(self, count: int) -> Iterator[tuple["Batch", float]]:
         """Divide it into that many parts, or into single images; tell each part's share.
@@ -35,7 +44,8 @@ class Batch:
         size = len(self.images)
         for rows in np.array_split(np.arange(size), min(count, size)):
             where = slice(int(rows[0]), int(rows[-1]) + 1)
-            yield Batch(self.images[where], self.targets[where]), len(rows) / size
+            distance = None if self.distance is None else self.distance[where]
+            yield Batch(self.images[where], self.targets[where], distance), len(rows) / size
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +64,64 @@ def prepare_case(case: Case, preprocessing: Preprocessing) -> PreparedCase:
     return PreparedCase(image[0], target.astype(bool))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """What decides the batches of a training besides its cases.
+
+    sampling: see core.recipe.Optimisation.
+    distance_of: makes Batch.distance from the targets, or None where no loss needs it. A
+        function that a module holds, so that worker processes find it by its name.
+    """
+
+    augmentation: Augmentation
+    batch_size: int
+    seed: int
+    sampling: Sampling = "each"
+    distance_of: Callable[[Targets], Distances] | None = None
+
+
 def epoch_batches(
-    cases: Sequence[PreparedCase],
-    augmentation: Augmentation,
-    batch_size: int,
-    *,
-    seed: int,
-    epoch: int,
-    sampling: Sampling = "each",
+    cases: Sequence[PreparedCase], batching: Batching, *, epoch: int
 ) -> Iterator[Batch]:
     """Yield the shuffled, augmented batches of one epoch, each made while the last is in use.
 
     Order and changes depend on seed and epoch alone. All batches have the same size: the
     last cases of the shuffled order wait for another epoch, unless all fit in one batch.
     """
-    order = epoch_order(cases, sampling, seed=seed, epoch=epoch)
-    batch_size = min(batch_size, len(cases))
-    starts = range(0, len(cases) - batch_size + 1, batch_size)
+    draws = epoch_draws(cases, batching, epoch=epoch)
+    yield from ahead(lambda each: make_batch(cases, batching, each, epoch=epoch), draws)
 
-    def make(start: int) -> Batch:
-        pairs = [
-            _augmented(cases[index], augmentation, np.random.default_rng([seed, epoch, *key]))
-            for index, key in order[start : start + batch_size]
-        ]
-        images, targets = (np.stack(arrays)[:, None] for arrays in zip(*pairs, strict=True))
-        return Batch(images, targets)
 
-    yield from _ahead(make, starts)
+def epoch_draws(
+    cases: Sequence[PreparedCase], batching: Batching, *, epoch: int
+) -> list[list[Draw]]:
+    """Return what each batch of an epoch is made of."""
+    order = epoch_order(cases, batching.sampling, seed=batching.seed, epoch=epoch)
+    size = min(batching.batch_size, len(cases))
+    return [order[start : start + size] for start in range(0, len(cases) - size + 1, size)]
+
+
+def make_batch(
+    cases: Sequence[PreparedCase], batching: Batching, draws: Sequence[Draw], *, epoch: int
+) -> Batch:
+    """Augment what was drawn, each case by a random stream of its own."""
+    pairs = [
+        _augmented(
+            cases[index],
+            batching.augmentation,
+            np.random.default_rng([batching.seed, epoch, *key]),
+        )
+        for index, key in draws
+    ]
+    images, targets = (np.stack(arrays)[:, None] for arrays in zip(*pairs, strict=True))
+    distance_of = batching.distance_of
+    return Batch(images, targets, None if distance_of is None else distance_of(targets))
 
 
 def epoch_order(
     cases: Sequence[PreparedCase], sampling: Sampling, *, seed: int, epoch: int
-) -> list[tuple[int, tuple[int, ...]]]:
-    """Return as many draws as there are cases: the index, and the key of its random stream.
+) -> list[Draw]:
+    """Return as many draws as there are cases.
 
     each: every case once. balanced: lesion and lesion-free cases in turn; cases of the rarer
     kind come again, with another key, and of the other kind some wait for another epoch. Where
@@ -96,7 +131,7 @@ def epoch_order(
     kinds = [[index for index in order if cases[index].target.any() == kind] for kind in (1, 0)]
     if sampling == "each" or not all(kinds):
         return [(index, (1 + index,)) for index in order]
-    draws: list[tuple[int, tuple[int, ...]]] = []
+    draws: list[Draw] = []
     for place in range(len(cases)):
         kind = kinds[place % 2]
         again, number = divmod(place // 2, len(kind))
@@ -113,11 +148,11 @@ def _augmented(
     return augment(case.image, target, augmentation, stream)
 
 
-def _ahead(make: Callable[[int], Batch], starts: Sequence[int]) -> Iterator[Batch]:
+def ahead(make: Callable[[Job], Batch], jobs: Sequence[Job]) -> Iterator[Batch]:
     """Make each batch in a thread while the caller works on the one before."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting = pool.submit(make, starts[0])
-        for start in starts[1:]:
-            ready, waiting = waiting.result(), pool.submit(make, start)
+        waiting = pool.submit(make, jobs[0])
+        for job in jobs[1:]:
+            ready, waiting = waiting.result(), pool.submit(make, job)
             yield ready
         yield waiting.result()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, told apart by colour-blind people; none is lost on white or black.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _LINE_STYLES = ("-", "--", ":", "-.")
 _NUM_BINS = 20
 _GOOD_DICE = 0.7
@@ -38,12 +38,18 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Theme:
+class Theme:
+    """Colours of what is neither bar nor curve: text, lines in the background, the card itself."""
+
     ink: str
     faint: str
+    card: str
 
 
-_LIGHT, _DARK = _Theme(ink="#1c2833", faint="#d5dce3"), _Theme(ink="#dbe4ec", faint="#34424f")
+_LIGHT, _DARK = (
+    Theme(ink="#1c2833", faint="#d5dce3", card="#ffffff"),
+    Theme(ink="#dbe4ec", faint="#34424f", card="#172028"),
+)
 
 
 def dice_histogram(
@@ -56,13 +62,13 @@ def dice_histogram(
         means: the mean Dice of the model and of what it is compared with, by name.
     """
 
-    def draw(axes: "Axes", theme: _Theme) -> None:
-        colours = cycle(_COLOURS)
+    def draw(axes: "Axes", theme: Theme) -> None:
+        palette = cycle(COLOURS)
         axes.hist(
             [list(part) for part in dice_by_label.values()],
             bins=np.linspace(0, 1, _NUM_BINS + 1).tolist(),
             stacked=True,
-            color=[next(colours) for _ in dice_by_label],
+            color=[next(palette) for _ in dice_by_label],
             label=list(dice_by_label),
         )
         for style, (name, mean) in zip(cycle(_LINE_STYLES), means.items(), strict=False):
@@ -77,7 +83,7 @@ def dice_histogram(
         f"{sum(dice >= _GOOD_DICE for dice in values)} at {_GOOD_DICE} or more. Means: "
         + "; ".join(f"{name} {mean:.3f}" for name, mean in means.items())
     )
-    return _figure("Dice of every image with a lesion", alt, draw)
+    return figure("Dice of every image with a lesion", alt, draw)
 
 
 def training_curves(
@@ -97,8 +103,8 @@ def training_curves(
     ]
     best = max(measured, key=lambda point: point[1], default=None)
 
-    def draw(axes: "Axes", theme: _Theme) -> None:
-        axes.plot(epochs, training_loss, color=_COLOURS[1], label="training loss")
+    def draw(axes: "Axes", theme: Theme) -> None:
+        axes.plot(epochs, training_loss, color=COLOURS[1], label="training loss")
         axes.set(xlabel="epoch", ylabel="training loss")
         axes.locator_params(axis="x", integer=True)
         right = axes.twinx()
@@ -106,7 +112,7 @@ def training_curves(
         right.plot(
             [epoch for epoch, _ in measured],
             [dice for _, dice in measured],
-            color=_COLOURS[4],
+            color=COLOURS[4],
             marker=".",
             label="validation Dice",
         )
@@ -117,7 +123,7 @@ def training_curves(
     reached = f"best validation Dice {best[1]:.3f} in epoch {best[0]}" if best else "no Dice yet"
     span = f"{training_loss[0]:.3f} to {training_loss[-1]:.3f}" if training_loss else "not known"
     alt = f"Training over {len(training_loss)} epochs: loss from {span}; {reached}."
-    return _figure("Training", alt, draw)
+    return figure("Training", alt, draw)
 
 
 def fold_curves(validation_dice: Sequence[Sequence[float]]) -> Figure:
@@ -127,17 +133,17 @@ def fold_curves(validation_dice: Sequence[Sequence[float]]) -> Figure:
         validation_dice: for each fold the mean Dice of each epoch, in [0, 1].
     """
 
-    def draw(axes: "Axes", theme: _Theme) -> None:
+    def draw(axes: "Axes", theme: Theme) -> None:
         for number, dice in enumerate(validation_dice):
-            style = _LINE_STYLES[number // len(_COLOURS) % len(_LINE_STYLES)]
-            colour = _COLOURS[number % len(_COLOURS)]
+            style = _LINE_STYLES[number // len(COLOURS) % len(_LINE_STYLES)]
+            colour = COLOURS[number % len(COLOURS)]
             epochs = range(1, len(dice) + 1)
             axes.plot(epochs, dice, color=colour, linestyle=style, label=f"fold {number + 1}")
         axes.set(xlabel="epoch", ylabel="validation Dice", ylim=(0, 1))
         axes.locator_params(axis="x", integer=True)
 
     best = ", ".join(f"{max(dice, default=0):.3f}" for dice in validation_dice)
-    return _figure("Training of the folds", f"Best validation Dice of each fold: {best}.", draw)
+    return figure("Training of the folds", f"Best validation Dice of each fold: {best}.", draw)
 
 
 def dice_forest(estimates: Mapping[str, tuple[float, float, float]]) -> Figure:
@@ -147,10 +153,10 @@ def dice_forest(estimates: Mapping[str, tuple[float, float, float]]) -> Figure:
         estimates: mean, lower and upper end of the interval, each in [0, 1], by name.
     """
 
-    def draw(axes: "Axes", theme: _Theme) -> None:
+    def draw(axes: "Axes", theme: Theme) -> None:
         names = list(estimates)
         for place, (mean, low, high) in enumerate(reversed(list(estimates.values()))):
-            axes.plot([low, high], [place, place], color=_COLOURS[4], linewidth=3)
+            axes.plot([low, high], [place, place], color=COLOURS[4], linewidth=3)
             axes.plot([mean], [place], color=theme.ink, marker="o")
         axes.set_yticks(range(len(names)), names[::-1])
         axes.set(xlim=(0, 1), ylim=(-0.6, len(names) - 0.4), xlabel="mean Dice, 95 % interval")
@@ -159,20 +165,27 @@ def dice_forest(estimates: Mapping[str, tuple[float, float, float]]) -> Figure:
         f"{name} {mean:.3f} ({low:.3f} to {high:.3f})"
         for name, (mean, low, high) in estimates.items()
     )
-    return _figure("Mean Dice", alt, draw)
+    return figure("Mean Dice", alt, draw)
 
 
-def _figure(title: str, alt: str, draw: Callable[["Axes", _Theme], None]) -> Figure:
-    light, dark = (_rendered(draw, theme) for theme in (_LIGHT, _DARK))
+def figure(
+    title: str, alt: str, draw: Callable[["Axes", Theme], None], *, width: float = _INCHES[0]
+) -> Figure:
+    """Draw a figure for a light and for a dark page.
+
+    Args:
+        width: in inches.
+    """
+    light, dark = (_rendered(draw, theme, width) for theme in (_LIGHT, _DARK))
     return Figure(title=title, alt=alt, light=light, dark=dark)
 
 
-def _rendered(draw: Callable[["Axes", _Theme], None], theme: _Theme) -> str:
+def _rendered(draw: Callable[["Axes", Theme], None], theme: Theme, width: float) -> str:
     """Return the figure as a data URI; the same figure gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=_INCHES, layout="constrained")
+    canvas = Canvas(figsize=(width, _INCHES[1]), layout="constrained")
     axes = canvas.add_subplot()
     _dress(axes, theme)
     draw(axes, theme)
@@ -187,7 +200,7 @@ def _rendered(draw: Callable[["Axes", _Theme], None], theme: _Theme) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _dress(axes: "Axes", theme: _Theme) -> None:
+def _dress(axes: "Axes", theme: Theme) -> None:
     axes.tick_params(colors=theme.ink)
     axes.xaxis.label.set_color(theme.ink)
     axes.yaxis.label.set_color(theme.ink)

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: the scorecard of a model, and the lesions found in scans.
+"""Self-contained HTML pages: scorecards, comparisons, searches, and lesions found in scans.
 
 The pages need no script, no font and no network. Everything that is put into them is escaped.
 """
@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from breastseg import __version__
 from breastseg.core.errors import InputError
 from breastseg.core.lesion import Lesion
+from breastseg.report import search_figures
 from breastseg.report.figures import Figure, dice_forest, dice_histogram
 
 _SIGNIFICANT = 0.05
@@ -185,6 +186,33 @@ def prediction_page(
         model=model,
         details=details,
         failures=failures,
+    )
+
+
+def search_page(document: Mapping[str, Any]) -> str:
+    """Return the page of a search.
+
+    Args:
+        document: search.json, see workflows.search.
+    """
+    table, names = document["table"], document["parameters"]
+    scored = any(row["dice"] is not None for row in table)
+    figures = [search_figures.history(table)] if scored else []
+    if document["importance"]:
+        figures.append(search_figures.importance(document["importance"]))
+    wide = [search_figures.parallel_coordinates(names, table)] if scored else []
+    return _page(
+        "search.html",
+        title=f"Search: {document['details']['Space'].partition(',')[0]}",
+        document=document,
+        gap=document["selection_gap"],
+        winner=next((row for row in table if row["rank"] == 1), None),
+        ranked=[row for row in table if row["rank"]],
+        others=[row for row in table if not row["rank"]],
+        figures=figures,
+        wide_figures=wide,
+        short=search_figures.short,
+        plain=search_figures.plain,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is shown in a terminal: the table of a scorecard, curves of one line."""
+"""What is shown in a terminal: tables of scorecards and searches, curves of one line."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +7,8 @@ import numpy as np
 import rich.box
 from rich.console import Console
 from rich.table import Table
+
+from breastseg.report.search_figures import plain, short
 
 _BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 
@@ -41,6 +43,57 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
             console.print(_difference(row))
     for warning in document["warnings"]:
         console.print(f"[red]Leakage: {warning}")
+
+
+def print_search(document: Mapping[str, Any], *, most: int = 20) -> None:
+    """Print the ranking of a search and the selection gap of its winner on stdout.
+
+    Args:
+        document: search.json.
+        most: rows; the others are in search.json.
+    """
+    console = Console(highlight=False)
+    table = Table(title=document["details"]["Space"], box=rich.box.SIMPLE_HEAD)
+    for heading in ("rank", "trial", "parameters"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("validation Dice", "epochs", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in document["table"][:most]:
+        told = (f"{short(name)} {plain(value)}" for name, value in row["parameters"].items())
+        table.add_row(
+            str(row["rank"] or row["state"]),
+            str(row["number"]),
+            ", ".join(told),
+            _figure({"value": row["dice"], "interval": row["interval"]}, 3, interval=True),
+            str(row["epochs"]),
+            f"{row['seconds']:.0f} s",
+        )
+    console.print(table)
+    if (hidden := len(document["table"]) - most) > 0:
+        console.print(f"... and {hidden} more in search.json")
+    console.print(_gap_lines(document))
+
+
+def _gap_lines(document: Mapping[str, Any]) -> str:
+    gap = document["selection_gap"]
+    if gap is None:
+        return f"Selection gap: not known yet: {document['selection_gap_missing']}."
+    lines = [
+        f"The winner, trial {document['winner']}, at the original resolution:",
+        f"  validation, where it was chosen  Dice {_figure(gap['validation'], 3, interval=True)}",
+        f"  test, which no trial saw         Dice {_figure(gap['test'], 3, interval=True)}",
+        f"  selection gap: validation minus test  {_signed(gap)}",
+    ]
+    if constant := gap["constant_mask"]:
+        lines.append(
+            f"  that of the best constant mask        {_signed(constant)}, by images alone"
+        )
+    return "\n".join(lines)
+
+
+def _signed(gap: Mapping[str, Any]) -> str:
+    span = gap["interval"]
+    return f"{gap['gap']:+.3f}" + (f" [{span['low']:+.3f}, {span['high']:+.3f}]" if span else "")
 
 
 def _difference(row: Mapping[str, Any]) -> str:

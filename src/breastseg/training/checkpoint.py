@@ -15,14 +15,14 @@ from jaxtyping import Float32
 
 from breastseg.backends.protocol import Backend
 from breastseg.backends.weights import read_weights, save_weights
-from breastseg.core.errors import BreastsegError, RunFolderError, WeightsError
+from breastseg.core.errors import BreastsegError, RunFolderError
 from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.core.recipe import Recipe, read_recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.evaluation.baselines import ConstantMask
 from breastseg.evaluation.operating_point import OperatingPoint
 from breastseg.io.atomic import make_folder, write_json, write_text
-from breastseg.networks.spec import check_weights
+from breastseg.networks.spec import check_moments, check_weights, without_training_heads
 
 RUN_FORMAT = 1
 _BEGINNING = ("split.json", "groups.json", "recipe.json", "environment.json")
@@ -137,8 +137,8 @@ class Run:
         return weights
 
     def save_best(self, weights: Mapping[str, Array]) -> None:
-        """Replace the best epoch's weights."""
-        save_weights(self.weights_path, weights)
+        """Replace the best epoch's weights; what deep supervision added stays in last/."""
+        save_weights(self.weights_path, without_training_heads(weights))
 
     def save_constant_mask(self, mask: ConstantMask) -> None:
         """Note the constant baseline, chosen on the training masks."""
@@ -229,8 +229,8 @@ class Run:
         state, sums = _read_state(folder / "state.json")
         paths = [folder / f"{name}.safetensors" for name in ("weights", "optimiser")]
         weights, moments = (read_weights(path, sha256=sums[path.stem]) for path in paths)
-        check_weights(self.recipe.network, weights, source=str(paths[0]))
-        _check_moments(moments, weights, source=str(paths[1]))
+        self._check_training_weights(weights, paths[0])
+        check_moments(moments, weights, source=str(paths[1]))
         backend.load_weights(weights)
         backend.load_optimiser_state(moments)
         return state
@@ -247,8 +247,12 @@ class Run:
             return None
         path = folder / "average.safetensors"
         average = read_weights(path, sha256=_read_state(folder / "state.json")[1].get("average"))
-        check_weights(self.recipe.network, average, source=str(path))
+        self._check_training_weights(average, path)
         return average
+
+    def _check_training_weights(self, weights: Mapping[str, Array], path: Path) -> None:
+        heads = self.recipe.optimisation.deep_supervision
+        check_weights(self.recipe.network, weights, source=str(path), deep_supervision=heads)
 
     def state(self) -> TrainingState:
         """Return how far the training got.
@@ -277,16 +281,6 @@ def _read_state(path: Path) -> tuple[TrainingState, dict[str, str]]:
         if not all(isinstance(value, str) and value for value in sums.values()):
             raise ValueError(f"sha256 must have weights and optimiser, got {document['sha256']!r}")
         return TrainingState(step=document["step"], history=history), sums
-
-
-def _check_moments(moments: Mapping[str, Array], weights: Mapping[str, Array], source: str) -> None:
-    shapes = {name: array.shape for name, array in weights.items()}
-    for name, array in moments.items():
-        if shapes.get(name.partition(".")[2]) != array.shape:
-            raise WeightsError(
-                f"{source}: '{name}' of shape {array.shape} belongs to no weight of the network. "
-                "Use the recipe.json that was saved beside it."
-            )
 
 
 def require_new(path: Path) -> None:

@@ -5,7 +5,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,9 +14,12 @@ from jaxtyping import Float32
 
 from breastseg.backends.protocol import Backend, Logits
 from breastseg.core.errors import HealthError
+from breastseg.core.recipe import Recipe
+from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.schedules import is_over, learning_rate
 from breastseg.networks.spec import initial_weights, weight_table
-from breastseg.pipeline.batches import Batch, PreparedCase, epoch_batches
+from breastseg.pipeline.batches import Batching, PreparedCase
+from breastseg.pipeline.workers import BatchSource
 from breastseg.training import health
 from breastseg.training.averaging import WeightAverage
 from breastseg.training.checkpoint import EpochRecord, Run, TrainingState
@@ -52,29 +55,47 @@ def fit(
     run: Run,
     listener: Listener,
     onlooker: Onlooker | None = None,
+    *,
+    workers: int = 0,
 ) -> TrainingState:
     """Train until the recipe's last epoch, from wherever the run folder stands.
 
     After each epoch the run folder holds the last state and the weights of the epoch with the
     highest validation Dice. An interruption loses the epoch that it falls into, nothing else.
 
+    Args:
+        workers: processes that make the batches, or 0 for a thread; the result is the same.
+
     Returns:
         The final state.
 
     Raises:
+        WorkerError: such a process died.
         HealthError: the training cannot succeed, see training.health; the last good checkpoint
             is kept.
     """
     state = run.load_last(backend)
     if is_over(run.recipe.optimisation, state.dice):
         return state
-    loop = _Loop(backend, training, validation, run, listener, onlooker, state)
-    loop.inspect_cases()
-    while not is_over(run.recipe.optimisation, state.dice):
-        state = loop.epoch(state)
+    with BatchSource(training, batching_of(run.recipe), workers=workers) as batches:
+        loop = _Loop(backend, training, validation, batches, run, listener, onlooker, state)
+        loop.inspect_cases()
+        while not is_over(run.recipe.optimisation, state.dice):
+            state = loop.epoch(state)
     if state.epoch < run.recipe.optimisation.epochs:
         log.info("stopped early: no higher validation Dice since epoch %d", state.best_epoch)
     return state
+
+
+def batching_of(recipe: Recipe) -> Batching:
+    """Return how a recipe makes batches."""
+    return Batching(
+        augmentation=recipe.augmentation,
+        batch_size=recipe.optimisation.batch_size,
+        seed=recipe.seed,
+        sampling=recipe.optimisation.sampling,
+        distance_of=signed_distance if needs_distance(recipe.loss) else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +116,14 @@ class _Loop:
         backend: Backend,
         training: Sequence[PreparedCase],
         validation: Sequence[PreparedCase],
+        batches: BatchSource,
         run: Run,
         listener: Listener,
         onlooker: Onlooker | None,
         state: TrainingState,
     ) -> None:
         self._backend, self._training, self._validation = backend, training, validation
+        self._batches = batches
         self._run, self._recipe = run, run.recipe
         self._listener, self._onlooker = listener, onlooker
         self._watch = health.LossWatch(state.history[0].loss if state.history else None)
@@ -143,7 +166,7 @@ class _Loop:
         batch_size = min(self._recipe.optimisation.batch_size, len(self._training))
         num_steps = len(self._training) // batch_size
         epoch = state.epoch + 1
-        for number, batch in enumerate(self._batches(state.epoch), start=1):
+        for number, batch in enumerate(self._batches.epoch(state.epoch), start=1):
             step = state.step + number
             loss = self._backend.train_step(batch, step=step, learning_rate=rate)
             if (finding := self._watch(loss)) is not None:
@@ -160,16 +183,6 @@ class _Loop:
             loss=float(np.mean(losses)),
             weights=weights,
             change=float(np.max(changes)),
-        )
-
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        return epoch_batches(
-            self._training,
-            self._recipe.augmentation,
-            self._recipe.optimisation.batch_size,
-            seed=self._recipe.seed,
-            epoch=epoch,
-            sampling=self._recipe.optimisation.sampling,
         )
 
     def _look(
@@ -233,8 +246,10 @@ class _Loop:
     def _proposal(self, finding: health.Finding, rate: float) -> str:
         """Ask a range test for a learning rate; the weights of the backend are lost by it."""
         log.info("looking for a better learning rate")
-        batches = itertools.chain.from_iterable(self._batches(epoch) for epoch in itertools.count())
-        weights = initial_weights(self._recipe.network, self._recipe.seed)
+        batches = itertools.chain.from_iterable(map(self._batches.epoch, itertools.count()))
+        weights = initial_weights(
+            self._recipe.network, self._recipe.seed, self._recipe.optimisation.deep_supervision
+        )
         chosen = propose_learning_rate(self._backend, itertools.islice(batches, NUM_STEPS), weights)
         if chosen is not None and not rate / 2 <= chosen <= 2 * rate:
             return (

@@ -31,20 +31,29 @@ console = Console(stderr=True)
 LOG_NAME = "breastseg.log"
 
 
-def log_to_terminal(*, verbose: bool = False) -> None:
-    """Send the package's messages to stderr; warnings only unless verbose."""
+def log_to_terminal(*, verbose: bool = False, of: str = "breastseg") -> None:
+    """Send the package's messages to stderr; warnings only, unless verbose and of that logger."""
     logger = logging.getLogger("breastseg")
     for earlier in [each for each in logger.handlers if isinstance(each, RichHandler)]:
         logger.removeHandler(earlier)
     handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
     handler.setLevel(logging.INFO if verbose else logging.WARNING)
+    handler.addFilter(_only(of))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
 
 
+def _only(of: str) -> Callable[[logging.LogRecord], bool]:
+    """Let through the messages of a logger, and the warnings of all."""
+    return lambda record: record.levelno >= logging.WARNING or record.name.startswith(of)
+
+
 @contextlib.contextmanager
-def log_file(folder: Path) -> Iterator[None]:
+def log_file(folder: Path, *, of: str = "breastseg") -> Iterator[None]:
     """Note the package's messages in breastseg.log of a folder, too.
+
+    Args:
+        of: the logger whose messages are noted; warnings are noted of all.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -55,6 +64,7 @@ def log_file(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{folder / LOG_NAME}: cannot be written ({error.strerror}).") from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(_only(of))
     logger = logging.getLogger("breastseg")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

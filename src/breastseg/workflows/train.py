@@ -24,6 +24,7 @@ from breastseg.io.atomic import write_bytes
 from breastseg.networks.schedules import is_over
 from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
+from breastseg.pipeline.workers import automatic_workers
 from breastseg.report.terminal import sparkline
 from breastseg.training.checkpoint import (
     EpochRecord,
@@ -44,10 +45,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """Where to compute. threads: of the CPU; None leaves them to the framework."""
+    """Where to compute.
+
+    threads: of the CPU; None leaves them to the framework.
+    workers: processes that make batches; 0 for a thread; None for what suits the device, see
+        pipeline.workers.automatic_workers. The result does not depend on it.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
+    workers: int | None = None
 
 
 ANYWHERE = Hardware()
@@ -71,7 +78,7 @@ def train(
         recipe: everything that decides the training.
         framework: pytorch or tensorflow.
         output: the run folder; runs/<recipe>-<framework>-<fingerprint> where None.
-        hardware: device and threads.
+        hardware: device, threads and workers.
         listener: told of every step and epoch.
         reading: told of the progress of reading.
 
@@ -103,7 +110,7 @@ def train(
             ),
             content=checked.content,
         )
-        return _train(run, backend, data_set, listener, reading)
+        return _train(run, backend, hardware, data_set, listener, reading)
 
 
 def resume(
@@ -119,7 +126,7 @@ def resume(
     Args:
         path: the run folder.
         data: where the data set lies now, if it was moved.
-        hardware: device and threads.
+        hardware: device, threads and workers.
         listener: told of every step and epoch.
         reading: told of the progress of reading.
 
@@ -146,7 +153,7 @@ def _resume(
             "with, but images were added, removed or changed. Restore them, or train anew."
         )
     backend = _backend(run.recipe, run.framework, hardware)
-    return _train(run, backend, data_set, listener, reading)
+    return _train(run, backend, hardware, data_set, listener, reading)
 
 
 def _backend(recipe: Recipe, framework: str, hardware: Hardware) -> Backend:
@@ -241,8 +248,15 @@ def _prepare(
 
 
 def _train(
-    run: Run, backend: Backend, data_set: DataSet, listener: Listener | None, reading: Reading
+    run: Run,
+    backend: Backend,
+    hardware: Hardware,
+    data_set: DataSet,
+    listener: Listener | None,
+    reading: Reading,
 ) -> Run:
+    workers = hardware.workers
+    workers = automatic_workers(backend.device) if workers is None else workers
     with log_file(run.path):
         if not run.has_constant_mask:
             masks = _references(data_set.only(run.split.parts["train"]))
@@ -256,7 +270,9 @@ def _train(
         tracker = Tracker(run, dict(zip(ids, validation, strict=True)))
         told = Listeners(tracker, listener or silent_listener())
         try:
-            state = fit(backend, training, validation, run, told, tracker.validated)
+            state = fit(
+                backend, training, validation, run, told, tracker.validated, workers=workers
+            )
         except KeyboardInterrupt:
             if not run.weights_path.is_file():
                 run.save_best(backend.weights())

@@ -14,7 +14,7 @@ from breastseg.core.recipe import (
     parse_recipe,
     read_recipe,
 )
-from breastseg.core.recipes import RECIPES, resolve_recipe
+from breastseg.core.recipes import RECIPES, resolve_recipe, smoke
 
 # --- the fingerprint names a run: it must never change for a released recipe -------------------
 
@@ -43,7 +43,14 @@ def test_the_fingerprint_leaves_the_name_out():
 
 @pytest.mark.parametrize(
     "setting",
-    ["seed=1", "optimisation.epochs=51", "network=unet-1024", "loss=dice", "split.test=0.1"],
+    [
+        "seed=1",
+        "optimisation.deep_supervision=1",
+        "optimisation.epochs=51",
+        "network=unet-1024",
+        "loss=dice",
+        "split.test=0.1",
+    ],
 )
 def test_the_fingerprint_changes_with_the_training(setting):
     assert Recipe().with_settings([setting]).fingerprint() != Recipe().fingerprint()
@@ -123,6 +130,15 @@ def test_a_missing_file_is_told(tmp_path):
         ),
         ({"optimisation": {"accumulation": 17}}, r"at most batch_size \(16\)"),
         ({"optimisation": {"clip_norm": 0}}, r"optimisation\.clip_norm: .*greater than 0"),
+        ({"optimisation": {"deep_supervision": -1}}, r"deep_supervision: .*equal to 0"),
+        (
+            {"optimisation": {"deep_supervision": 4}},
+            r"deep_supervision=4 must be at most 3: .* channels \(16, 32, 64, 128, 256\)",
+        ),
+        (
+            {"optimisation": {"deep_supervision": 1}, "network": {"channels": [8, 16]}},
+            r"deep_supervision=1 must be at most 0",
+        ),
         ({"optimisation": {"ema_decay": 1}}, r"optimisation\.ema_decay: .*less than 1"),
         (
             {"optimisation": {"schedule": {"name": "one-cycle", "warmup_epochs": 2}}},
@@ -198,3 +214,9 @@ def test_a_spec_knows_its_stride_and_levels():
 def test_every_optimiser_constant_is_explicit():
     constants = {"learning_rate", "beta1", "beta2", "epsilon", "weight_decay"}
     assert constants <= set(json.loads(Optimisation().model_dump_json()))
+
+
+def test_a_size_that_the_network_cannot_halve_is_refused_with_one_that_fits():
+    with pytest.raises(RecipeError, match=r"size=100 must be a multiple of 8.*take 104"):
+        smoke().with_settings(["preprocessing.size=100"])
+    assert smoke().with_settings(["preprocessing.size=104"]).preprocessing.size == 104

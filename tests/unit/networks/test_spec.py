@@ -6,8 +6,10 @@ from breastseg.core.recipe import NETWORKS, UNetSpec
 from breastseg.networks.spec import (
     check_weights,
     initial_weights,
+    multiply_adds,
     num_parameters,
     weight_table,
+    without_training_heads,
 )
 
 SMALL = UNetSpec(channels=(4, 8), convolutions=1)
@@ -36,6 +38,15 @@ def test_a_small_network_by_hand():
     }
     # 40 + 296 + 132 + 292 + 5
     assert num_parameters(SMALL) == 765
+
+
+def test_the_work_of_a_small_network_by_hand():
+    # at 16 x 16: 36 taps into 4 channels; up, one tap of each of 8 channels: 32; 288; the head: 4
+    # at 8 x 8: 288
+    assert multiply_adds(SMALL, 16) == (36 + 32 + 288 + 4) * 256 + 288 * 64
+    # interpolation convolves with 9 taps instead
+    wide = SMALL.model_copy(update={"upsampling": "interpolation"})
+    assert multiply_adds(wide, 16) - multiply_adds(SMALL, 16) == (288 - 32) * 256
 
 
 def test_names_are_canonical_and_once_only():
@@ -68,6 +79,20 @@ def test_only_kernels_are_decayed():
 def test_interpolation_is_followed_by_a_3x3_convolution():
     spec = UNetSpec(channels=(4, 8), convolutions=1, upsampling="interpolation")
     assert shapes(spec)["decoder.0.up.weight"] == (4, 8, 3, 3)
+
+
+def test_deep_supervision_adds_a_head_to_each_supervised_level_and_nothing_else():
+    spec = UNetSpec(channels=(4, 8, 16, 32), convolutions=1)
+    table = weight_table(spec, 2)
+    added = {w.name: w.shape for w in table if w.name not in names(spec)}
+    assert added == {
+        "decoder.2.head.weight": (1, 16, 1, 1),
+        "decoder.2.head.bias": (1,),
+        "decoder.1.head.weight": (1, 8, 1, 1),
+        "decoder.1.head.bias": (1,),
+    }
+    assert [weight for weight in table if weight.name not in added] == list(weight_table(spec))
+    assert all(weight.trained for weight in table if weight.name in added)
 
 
 def test_convolutions_are_counted_level_by_level():
@@ -104,6 +129,16 @@ def test_a_weight_is_drawn_alike_whatever_else_the_network_holds():
     np.testing.assert_array_equal(initial_weights(SMALL, 0)[name], deeper[name])
 
 
+def test_the_network_proper_starts_alike_with_and_without_deep_supervision():
+    spec = UNetSpec(channels=(4, 8, 16), convolutions=1)
+    plain, supervised = initial_weights(spec, 0), initial_weights(spec, 0, 1)
+    assert supervised["decoder.1.head.weight"].any()
+    kept = without_training_heads(supervised)
+    assert kept.keys() == plain.keys() < supervised.keys()
+    for name, array in plain.items():
+        np.testing.assert_array_equal(kept[name], array)
+
+
 @pytest.mark.parametrize(
     ("name", "variance"),
     [
@@ -135,6 +170,16 @@ def test_its_own_weights_fit_in_any_order():
     weights = initial_weights(SMALL, 0)
     check_weights(SMALL, weights, source="here")
     check_weights(SMALL, dict(reversed(weights.items())), source="here")
+
+
+def test_heads_belong_to_a_training_with_deep_supervision_alone():
+    spec = UNetSpec(channels=(4, 8, 16), convolutions=1)
+    plain, supervised = initial_weights(spec, 0), initial_weights(spec, 0, 1)
+    check_weights(spec, supervised, source="here", deep_supervision=1)
+    with pytest.raises(WeightsError, match=r"'decoder\.1\.head\.weight' is not one of its weights"):
+        check_weights(spec, supervised, source="here")
+    with pytest.raises(WeightsError, match=r"'decoder\.1\.head\.weight' is missing"):
+        check_weights(spec, plain, source="here", deep_supervision=1)
 
 
 @pytest.mark.parametrize(

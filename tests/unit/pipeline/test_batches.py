@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from breastseg.core.image import Case, Image
 from breastseg.core.recipe import Augmentation, Preprocessing
-from breastseg.pipeline.batches import PreparedCase, epoch_batches, prepare_case
+from breastseg.pipeline.batches import Batching, PreparedCase, epoch_batches, prepare_case
 
 ALL = Augmentation(flip=0.5, rotation_degrees=10, scale=0.1, shift=0.1, brightness=0.2, noise=0.1)
 
@@ -27,7 +27,8 @@ def noisy(count):
 
 
 def batches(cases, augmentation=Augmentation(), batch_size=4, *, seed=0, epoch=0, **options):  # noqa: B008
-    return list(epoch_batches(cases, augmentation, batch_size, seed=seed, epoch=epoch, **options))
+    batching = Batching(augmentation=augmentation, batch_size=batch_size, seed=seed, **options)
+    return list(epoch_batches(cases, batching, epoch=epoch))
 
 
 def order(made):
@@ -138,7 +139,8 @@ def test_an_error_while_a_batch_is_made_is_not_swallowed():
 
 
 def test_batches_may_be_left_half_way():
-    made = epoch_batches(noisy(9), ALL, 2, seed=0, epoch=0)
+    batching = Batching(augmentation=ALL, batch_size=2, seed=0)
+    made = epoch_batches(noisy(9), batching, epoch=0)
     next(made)
     made.close()
 

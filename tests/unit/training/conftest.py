@@ -42,7 +42,8 @@ class FakeBackend:
         self.on_step = on_step or (lambda backend, step: None)
         self.steps: list[int] = []
         self.batches: list[Batch] = []
-        self._arrays = initial_weights(recipe.network, recipe.seed)
+        self._heads = recipe.optimisation.deep_supervision
+        self._arrays = initial_weights(recipe.network, recipe.seed, self._heads)
         self._moments = {
             f"{moment}.{name}": np.zeros_like(array)
             for moment in ("first", "second")
@@ -75,7 +76,9 @@ class FakeBackend:
         return {name: array.copy() for name, array in self._arrays.items()}
 
     def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        check_weights(self.recipe.network, weights, source="load_weights")
+        check_weights(
+            self.recipe.network, weights, source="load_weights", deep_supervision=self._heads
+        )
         self._arrays = {name: array.copy() for name, array in weights.items()}
 
     def optimiser_state(self) -> Mapping[str, np.ndarray]:

@@ -39,8 +39,8 @@ class KilledError(BaseException):
 def train(training, validation):
     """Return a function that trains a backend into a run folder."""
 
-    def fit_it(backend, run, listener=None):
-        return fit(backend, training, validation, run, listener or Witness())
+    def fit_it(backend, run, listener=None, **options):
+        return fit(backend, training, validation, run, listener or Witness(), **options)
 
     return fit_it
 
@@ -126,6 +126,36 @@ def test_the_same_recipe_gives_the_same_bits(fake_backend, new_run, train, unint
     state = train(fake_backend(), run)
     assert without_seconds(state) == without_seconds(uninterrupted[1])
     assert_same_bits(everything(run), everything(uninterrupted[0]))
+
+
+def test_worker_processes_change_nothing(fake_backend, new_run, train, uninterrupted):
+    run = new_run("processes")
+    state = train(fake_backend(), run, workers=2)
+    assert without_seconds(state) == without_seconds(uninterrupted[1])
+    assert_same_bits(everything(run), everything(uninterrupted[0]))
+
+
+def test_a_range_test_in_the_middle_of_an_epoch_takes_its_own_batches(fake_backend, new_run, train):
+    """The batches that the workers made for the epoch are not mistaken for its own."""
+
+    def diverge_once(backend, step):
+        return math.nan if len(backend.steps) == STEPS_PER_EPOCH + 1 else None
+
+    told = []
+    for workers in (0, 1):
+        backend = fake_backend(on_step=diverge_once)
+        with pytest.raises(HealthError) as stopped:
+            train(backend, new_run(f"with-{workers}"), workers=workers)
+        told.append((str(stopped.value), [batch.images.tobytes() for batch in backend.batches]))
+    assert told[0] == told[1]
+    assert len(told[0][1]) > 20
+
+
+def test_only_the_boundary_loss_gets_a_distance_map(fake_backend, new_run, train, recipe):
+    for loss, there in (("bce", False), ("dice:1,boundary:0.01", True)):
+        backend = fake_backend()
+        train(backend, new_run(loss, recipe.with_settings([f"loss={loss}"])))
+        assert {batch.distance is not None for batch in backend.batches} == {there}
 
 
 def test_the_weights_of_the_best_epoch_are_kept_not_those_of_the_last(fake_backend, new_run, train):
@@ -373,6 +403,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     assert open_run(whole.path).state().epoch == 1
     assert kept
     assert_same_bits(everything(whole), kept)
+
+
+def test_a_range_test_begins_with_the_heads_of_deep_supervision_too(
+    fake_backend, new_run, train, recipe
+):
+    network = recipe.network.model_copy(update={"channels": (1, 1, 1)})
+    deep = recipe.model_copy(update={"network": network})
+    deep = deep.with_settings(["optimisation.deep_supervision=1"])
+    backend = fake_backend(deep, on_step=lambda backend, step: math.nan)
+    with pytest.raises(HealthError, match="epoch 1, step 1: the loss"):
+        train(backend, new_run(recipe=deep))
+    assert len(backend.steps) > 1
+    assert backend.weights()["decoder.1.head.weight"].any()
 
 
 def test_weights_that_burst_in_the_last_step_of_an_epoch_are_not_saved(

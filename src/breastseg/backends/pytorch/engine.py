@@ -7,12 +7,19 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from breastseg.backends.protocol import BackendConfig, Logits, Precision, precision_of
-from breastseg.backends.pytorch.losses import total_loss
+from breastseg.backends.protocol import (
+    BackendConfig,
+    Logits,
+    Precision,
+    distance_for,
+    precision_of,
+)
+from breastseg.backends.pytorch.losses import deeply_supervised_loss
+from breastseg.backends.pytorch.memory import keep_freed_memory
 from breastseg.backends.pytorch.network import UNet
 from breastseg.backends.pytorch.optimiser import Optimiser
 from breastseg.core.errors import InputError
-from breastseg.networks.losses import needs_distance, signed_distance
+from breastseg.networks.deep_supervision import coarser_targets
 from breastseg.networks.spec import check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import pad_to_stride
@@ -30,14 +37,17 @@ class Engine:
             torch.set_num_threads(config.num_threads)
         self.device = _device(config.device)
         on_cuda = self.device == "cuda"
+        if not on_cuda:
+            keep_freed_memory()
         self.precision: Precision = precision_of(config.optimisation.precision, on_cuda=on_cuda)
-        self._config = config
-        self._network = UNet(config.network).to(self.device)
+        self._config, self._num_coarser = config, config.optimisation.deep_supervision
+        self._network = UNet(config.network, self._num_coarser).to(self.device)
         _lay_channels_last(self._network)
-        self.load_weights(initial_weights(config.network, config.seed))
+        self.load_weights(initial_weights(config.network, config.seed, self._num_coarser))
         named = dict(_named(self._network))
-        table = {weight: named[weight.name] for weight in weight_table(config.network)}
-        self._optimiser = Optimiser(config.optimisation, table, _canonical)
+        table = weight_table(config.network, self._num_coarser)
+        parameters = {weight: named[weight.name] for weight in table}
+        self._optimiser = Optimiser(config.optimisation, parameters, _canonical)
 
     def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
         """See Backend.train_step."""
@@ -46,33 +56,51 @@ class Engine:
         self._optimiser.clear_gradients()
         total = 0.0
         for part, share in batch.parts(self._config.optimisation.accumulation):
-            target = torch.from_numpy(part.targets).to(self.device)
-            logits = self._logits(part.images)
-            loss = total_loss(self._config.loss, logits, target, self._distance(part))
+            loss = self._loss(part)
             torch.autograd.backward(loss if share == 1 else share * loss)
             total += share * float(loss.detach())
         self._optimiser.step(step=step, learning_rate=learning_rate)
         return total
 
+    def _loss(self, batch: Batch) -> Tensor:
+        with self._autocast():
+            logits = self._network.supervised(self._inputs(batch.images))
+        return deeply_supervised_loss(self._config.loss, logits, self._targets(batch))
+
+    def _targets(self, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
+        """Return target and distance of each supervised level, the image's resolution first."""
+        finest = (self._tensor(batch.targets), self._distance(batch))
+        coarser = [
+            (self._tensor(target), None if distance is None else self._tensor(distance))
+            for target, distance in coarser_targets(
+                batch.targets, self._num_coarser, self._config.loss
+            )
+        ]
+        return [finest, *coarser]
+
     def _distance(self, batch: Batch) -> Tensor | None:
-        if not needs_distance(self._config.loss):
-            return None
-        return torch.from_numpy(signed_distance(batch.targets)).to(self.device)
+        distance = distance_for(self._config.loss, batch)
+        return None if distance is None else torch.from_numpy(distance).to(self.device)
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     @torch.inference_mode()
     def predict_logits(self, images: Images) -> Logits:
         """See Backend.predict_logits."""
         self._network.eval()
         rows, columns = images.shape[2:]
-        logits = self._logits(pad_to_stride(images, self._config.network.stride))
+        inputs = self._inputs(pad_to_stride(images, self._config.network.stride))
+        with self._autocast():
+            logits: Tensor = self._network(inputs)
         return logits.float().cpu().numpy()[..., :rows, :columns]
 
-    def _logits(self, images: Images) -> Tensor:
-        inputs = torch.from_numpy(images).to(self.device).to(memory_format=torch.channels_last)
+    def _inputs(self, images: Images) -> Tensor:
+        return torch.from_numpy(images).to(self.device).to(memory_format=torch.channels_last)
+
+    def _autocast(self) -> torch.autocast:
         narrow = self.precision == "bfloat16"
-        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=narrow):
-            logits: Tensor = self._network(inputs)
-        return logits
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=narrow)
 
     def weights(self) -> Mapping[str, Array]:
         """See Backend.weights."""
@@ -83,7 +111,12 @@ class Engine:
 
     def load_weights(self, weights: Mapping[str, Array]) -> None:
         """See Backend.load_weights."""
-        check_weights(self._config.network, weights, source="load_weights")
+        check_weights(
+            self._config.network,
+            weights,
+            source="load_weights",
+            deep_supervision=self._num_coarser,
+        )
         with torch.no_grad():
             for name, tensor in _named(self._network):
                 _canonical(name, tensor).copy_(torch.from_numpy(weights[name].copy()))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from breastseg.core.loss_terms import LossTerm
+from breastseg.networks.deep_supervision import level_weights
 from breastseg.networks.losses import SMOOTH, needs_distance, num_hardest
 from breastseg.networks.losses.overlap import STEEPEST
 
@@ -235,3 +236,20 @@ def total_loss(
         value = LOSSES[term.name](wide, compared, **term.parameters.model_dump())
         losses.append(term.weight * value)
     return torch.stack(losses).sum()
+
+
+def deeply_supervised_loss(
+    terms: Sequence[LossTerm],
+    logits: Sequence[Logits],
+    targets: Sequence[tuple[Target, Distance | None]],
+) -> Loss:
+    """See networks.deep_supervision.deeply_supervised_loss.
+
+    Args:
+        targets: target and distance of each level, as total_loss takes them.
+    """
+    weights = level_weights(len(logits))
+    levels = zip(weights, logits, targets, strict=True)
+    return torch.stack(
+        [weight * total_loss(terms, x, *target) for weight, x, target in levels]
+    ).sum()

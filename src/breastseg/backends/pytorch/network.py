@@ -1,42 +1,57 @@
 """A UNetSpec as a PyTorch module."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from breastseg.backends.pytorch.layers import DecoderLevel, EncoderLevel
+from breastseg.backends.pytorch.layers import DecoderLevel, Dropout, EncoderLevel, Head
 from breastseg.core.recipe import UNetSpec
+
+Images = Float[Tensor, "batch channel row column"]
+Logits = Float[Tensor, "batch 1 row column"]
 
 
 class UNet(nn.Module):
-    """U-Net of Ronneberger et al. 2015 with `same` padding; see UNetSpec."""
+    """U-Net of Ronneberger et al. 2015 with `same` padding; see UNetSpec.
 
-    def __init__(self, spec: UNetSpec) -> None:
+    Args:
+        spec: the network.
+        deep_supervision: how many decoder levels have a head of their own, for training.
+    """
+
+    def __init__(self, spec: UNetSpec, deep_supervision: int = 0) -> None:
         super().__init__()
+        self._deep_supervision = deep_supervision
         inputs = (spec.input_channels, *spec.channels[:-1])
         self.encoder = nn.ModuleList(
             EncoderLevel(spec, channels, level) for level, channels in enumerate(inputs)
         )
         self.dropouts = nn.ModuleList(
-            nn.Dropout(spec.dropout_at(level)) for level in range(len(spec.channels) - 1)
+            Dropout(spec.dropout_at(level)) for level in range(len(spec.channels) - 1)
         )
         self.decoder = nn.ModuleList(
-            DecoderLevel(spec, level) for level in range(len(spec.channels) - 1)
+            DecoderLevel(spec, level, supervised=0 < level <= deep_supervision)
+            for level in range(len(spec.channels) - 1)
         )
-        self.head = nn.Conv2d(spec.channels[0], 1, kernel_size=1)
+        self.head = Head(spec.channels[0])
 
-    def forward(
-        self, features: Float[Tensor, "batch channel row column"]
-    ) -> Float[Tensor, "batch 1 row column"]:
+    def forward(self, images: Images) -> Logits:
         """Return logits at the input's resolution, whose sides must be multiples of the stride."""
-        skips = []
+        return self._heads(images, coarsest=0)[0]
+
+    def supervised(self, images: Images) -> list[Logits]:
+        """Return the logits of all levels with a head; the first are those of forward."""
+        return self._heads(images, coarsest=self._deep_supervision)
+
+    def _heads(self, images: Images, coarsest: int) -> list[Logits]:
+        skips, found, features = [], [], images
         for level, dropout in enumerate(self.dropouts):
             skips.append(self.encoder[level](features))
             features = dropout(functional.max_pool2d(skips[-1], 2))
         features = self.encoder[-1](features)
         for level in reversed(range(len(skips))):
             features = self.decoder[level](features, skips[level])
-        with torch.autocast(features.device.type, enabled=False):
-            logits: Tensor = self.head(features.float())
-        return logits
+            if level <= coarsest:
+                head = self.get_submodule(f"decoder.{level}.head" if level else "head")
+                found.append(head(features))
+        return found[::-1]

@@ -7,17 +7,24 @@ import numpy as np
 import tensorflow as tf
 from jaxtyping import Float32
 
-from breastseg.backends.protocol import BackendConfig, Logits, Precision, precision_of
-from breastseg.backends.tensorflow.losses import total_loss
+from breastseg.backends.protocol import (
+    BackendConfig,
+    Logits,
+    Precision,
+    distance_for,
+    precision_of,
+)
+from breastseg.backends.tensorflow.losses import deeply_supervised_loss
 from breastseg.backends.tensorflow.network import build_unet
 from breastseg.backends.tensorflow.optimiser import Optimiser
 from breastseg.core.errors import InputError
-from breastseg.networks.losses import needs_distance, signed_distance
+from breastseg.networks.deep_supervision import coarser_targets
 from breastseg.networks.spec import Weight, check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import pad_to_stride
 
 Array = Float32[np.ndarray, "..."]
+_Targets = list[tuple[tf.Tensor, tf.Tensor | None]]
 
 # Keras's name of each role of a layer's weight.
 _ATTRIBUTES = {
@@ -45,17 +52,22 @@ class Engine:
         on_cuda = self.device == "cuda"
         self.precision: Precision = precision_of(config.optimisation.precision, on_cuda=on_cuda)
         self._place = "/GPU:0" if on_cuda else "/CPU:0"
-        self._config = config
+        self._config, self._num_coarser = config, config.optimisation.deep_supervision
         with tf.device(self._place):
             self._dropout_seed = tf.Variable([0, 0], dtype=tf.int32, trainable=False)
-            self._model = build_unet(
-                config.network, precision=self.precision, dropout_seed=self._dropout_seed
+            self._models = build_unet(
+                config.network,
+                precision=self.precision,
+                dropout_seed=self._dropout_seed,
+                deep_supervision=self._num_coarser,
             )
-            self._variables = _variables(self._model, config)
+            self._variables = _variables(self._models.supervised, config)
             self._optimiser = Optimiser(config.optimisation, self._variables)
-        self.load_weights(initial_weights(config.network, config.seed))
-        self._compiled_step = tf.function(self._step, reduce_retracing=True)
-        self._compiled_gradients = tf.function(self._gradients, reduce_retracing=True)
+        self.load_weights(initial_weights(config.network, config.seed, self._num_coarser))
+        # No branch depends on a tensor, and AutoGraph warns of the losses' pydantic models.
+        compiled = {"reduce_retracing": True, "autograph": False}
+        self._compiled_step = tf.function(self._step, **compiled)
+        self._compiled_gradients = tf.function(self._gradients, **compiled)
         self._compiled_update = tf.function(self._optimiser.apply)
         self._compiled_logits = tf.function(self._logits, reduce_retracing=True)
 
@@ -66,7 +78,8 @@ class Engine:
             if self._config.optimisation.accumulation > 1:
                 return self._accumulated_step(batch, step, coefficients)
             self._seed_dropout(step)
-            return float(self._compiled_step(*_tensors(batch), self._distance(batch), coefficients))
+            images = _channels_last(batch.images)
+            return float(self._compiled_step(images, self._targets(batch), coefficients))
 
     def _accumulated_step(
         self, batch: Batch, step: int, coefficients: tuple[tf.Tensor, ...]
@@ -75,7 +88,8 @@ class Engine:
         total, gradients = 0.0, [tf.zeros(v.shape) for v in self._optimiser.variables]
         for number, (part, share) in enumerate(batch.parts(self._config.optimisation.accumulation)):
             self._seed_dropout(step, number)
-            loss, found = self._compiled_gradients(*_tensors(part), self._distance(part))
+            images = _channels_last(part.images)
+            loss, found = self._compiled_gradients(images, self._targets(part))
             gradients = [sum_ + share * each for sum_, each in zip(gradients, found, strict=True)]
             total += share * float(loss)
         self._compiled_update(gradients, coefficients)
@@ -86,28 +100,28 @@ class Engine:
         self._dropout_seed.assign(seed.astype(np.int32))
 
     def _step(
-        self,
-        images: tf.Tensor,
-        targets: tf.Tensor,
-        distance: tf.Tensor | None,
-        coefficients: tuple[tf.Tensor, ...],
+        self, images: tf.Tensor, targets: _Targets, coefficients: tuple[tf.Tensor, ...]
     ) -> tf.Tensor:
-        loss, gradients = self._gradients(images, targets, distance)
+        loss, gradients = self._gradients(images, targets)
         self._optimiser.apply(gradients, coefficients)
         return loss
 
-    def _gradients(
-        self, images: tf.Tensor, targets: tf.Tensor, distance: tf.Tensor | None
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _gradients(self, images: tf.Tensor, targets: _Targets) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            logits = self._model(images, training=True)
-            loss = total_loss(self._config.loss, logits, targets, distance)
+            # Keras takes a list of one out of its list.
+            logits = tf.nest.flatten(self._models.supervised(images, training=True))
+            loss = deeply_supervised_loss(self._config.loss, logits, targets)
         return loss, tape.gradient(loss, self._optimiser.variables)
 
-    def _distance(self, batch: Batch) -> tf.Tensor | None:
-        if not needs_distance(self._config.loss):
-            return None
-        return tf.constant(np.moveaxis(signed_distance(batch.targets), 1, -1))
+    def _targets(self, batch: Batch) -> _Targets:
+        """Return target and distance of each supervised level, the image's resolution first."""
+        distance = distance_for(self._config.loss, batch)
+        finest = (_channels_last(batch.targets), _channels_last(distance))
+        coarser = coarser_targets(batch.targets, self._num_coarser, self._config.loss)
+        return [
+            finest,
+            *((_channels_last(each.target), _channels_last(each.distance)) for each in coarser),
+        ]
 
     def predict_logits(self, images: Images) -> Logits:
         """See Backend.predict_logits."""
@@ -119,7 +133,7 @@ class Engine:
         return logits
 
     def _logits(self, images: tf.Tensor) -> tf.Tensor:
-        return self._model(images, training=False)
+        return self._models.network(images, training=False)
 
     def weights(self) -> Mapping[str, Array]:
         """See Backend.weights."""
@@ -130,7 +144,12 @@ class Engine:
 
     def load_weights(self, weights: Mapping[str, Array]) -> None:
         """See Backend.load_weights."""
-        check_weights(self._config.network, weights, source="load_weights")
+        check_weights(
+            self._config.network,
+            weights,
+            source="load_weights",
+            deep_supervision=self._num_coarser,
+        )
         for weight, variable in self._variables.items():
             variable.assign(_from_canonical(weight, weights[weight.name]))
 
@@ -148,10 +167,8 @@ class Engine:
                 slot.assign(_from_canonical(weight, state[name]))
 
 
-def _tensors(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return images and targets with channels last."""
-    images, targets = (np.moveaxis(array, 1, -1) for array in (batch.images, batch.targets))
-    return tf.constant(images), tf.constant(targets)
+def _channels_last(array: Array | None) -> tf.Tensor | None:
+    return None if array is None else tf.constant(np.moveaxis(array, 1, -1))
 
 
 def _set_threads(num_threads: int | None) -> None:
@@ -178,7 +195,7 @@ def _device(wanted: str) -> str:
 def _variables(model: Any, config: BackendConfig) -> dict[Weight, tf.Variable]:
     """Find the variable of each canonical weight by its layer's name."""
     found = {}
-    for weight in weight_table(config.network):
+    for weight in weight_table(config.network, config.optimisation.deep_supervision):
         layer, _, kind = weight.name.rpartition(".")
         attribute = _ATTRIBUTES[f"{layer.rpartition('.')[2]}.{kind}"]
         found[weight] = getattr(model.get_layer(layer), attribute)

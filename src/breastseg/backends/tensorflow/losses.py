@@ -7,6 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from breastseg.core.loss_terms import LossTerm
+from breastseg.networks.deep_supervision import level_weights
 from breastseg.networks.losses import SMOOTH, needs_distance
 from breastseg.networks.losses.overlap import STEEPEST
 
@@ -235,3 +236,18 @@ def total_loss(
         value = LOSSES[term.name](wide, compared, **term.parameters.model_dump())
         losses.append(term.weight * value)
     return tf.add_n(losses)
+
+
+def deeply_supervised_loss(
+    terms: Sequence[LossTerm],
+    logits: Sequence[tf.Tensor],
+    targets: Sequence[tuple[tf.Tensor, tf.Tensor | None]],
+) -> tf.Tensor:
+    """See networks.deep_supervision.deeply_supervised_loss.
+
+    Args:
+        targets: target and distance of each level, as total_loss takes them.
+    """
+    weights = level_weights(len(logits))
+    levels = zip(weights, logits, targets, strict=True)
+    return tf.add_n([weight * total_loss(terms, x, *target) for weight, x, target in levels])

@@ -1,6 +1,6 @@
 """A UNetSpec as a Keras model. Arrays are NHWC, and layers bear the canonical names."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -10,19 +10,32 @@ from breastseg.backends.tensorflow.layers import BilinearDoubling, SeededDropout
 from breastseg.core.recipe import UNetSpec
 
 
+class UNets(NamedTuple):
+    """Two functional models of the same layers, from (batch, row, column, channel).
+
+    network: to logits (batch, row, column, 1) in float32; both sides must be multiples of the
+        spec's stride.
+    supervised: to a list of the logits of all levels with a head, those of the network first.
+    """
+
+    network: keras.Model
+    supervised: keras.Model
+
+
 def build_unet(
-    spec: UNetSpec, *, precision: str = "float32", dropout_seed: tf.Variable | None = None
-) -> keras.Model:
+    spec: UNetSpec,
+    *,
+    precision: str = "float32",
+    dropout_seed: tf.Variable | None = None,
+    deep_supervision: int = 0,
+) -> UNets:
     """Build the U-Net of Ronneberger et al. 2015 with `same` padding; see UNetSpec.
 
     Args:
         spec: the network.
         precision: float32, or bfloat16 for computing in bfloat16 with float32 weights.
         dropout_seed: two integers that decide the dropout masks; a fixed seed where None.
-
-    Returns:
-        A functional model from (batch, row, column, channel) to logits (batch, row, column, 1)
-        in float32; both sides must be multiples of the spec's stride.
+        deep_supervision: how many decoder levels have a head of their own, for training.
     """
     seed = (
         tf.Variable([0, 0], dtype=tf.int32, trainable=False)
@@ -31,7 +44,7 @@ def build_unet(
     )
     build = _Builder(spec, precision, seed)
     inputs = features = keras.Input((None, None, spec.input_channels))
-    skips = []
+    skips, found = [], []
     for level in range(len(spec.channels) - 1):
         skips.append(build.block(features, f"encoder.{level}", level))
         features = layers.MaxPooling2D(2, dtype=build.policy)(skips[-1])
@@ -42,8 +55,17 @@ def build_unet(
         features = layers.Concatenate(dtype=build.policy)([skips[level], features])
         features = build.dropout(features, f"decoder.{level}.dropout", level)
         features = build.block(features, f"decoder.{level}", level)
-    logits = layers.Conv2D(1, 1, dtype="float32", name="head")(features)
-    return keras.Model(inputs, logits, name="unet")
+        if level <= deep_supervision:
+            found.append(_head(f"decoder.{level}.head" if level else "head")(features))
+    return UNets(
+        network=keras.Model(inputs, found[-1], name="unet"),
+        supervised=keras.Model(inputs, found[::-1], name="supervised"),
+    )
+
+
+def _head(name: str) -> keras.layers.Layer:
+    """Return a 1x1 convolution to logits, in float32 whatever the precision of the features."""
+    return layers.Conv2D(1, 1, dtype="float32", name=name)
 
 
 class _Builder:

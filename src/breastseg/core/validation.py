@@ -1,0 +1,42 @@
+"""What pydantic found wrong with a document, in one sentence for its author."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from breastseg.core.errors import suggestion
+
+
+def problems(error: ValidationError, *, of: type[BaseModel], kind: str) -> str:
+    """Name each field that is unknown or wrong, what was expected and what was found.
+
+    Args:
+        error: what validating a document raised.
+        of: the model that it was to be.
+        kind: what the document is called, such as recipe.
+    """
+    return "; ".join(_problem(each, of, kind) for each in error.errors())
+
+
+def _problem(error: Any, model: type[BaseModel], kind: str) -> str:
+    path = [str(part) for part in error["loc"] if not str(part).startswith("function-")]
+    field = ".".join(path) or f"the {kind}"
+    if error["type"] == "extra_forbidden":
+        return f"'{field}' is no {kind} field.{suggestion(path[-1], _fields(model, path[:-1]))}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if isinstance(error["input"], dict):  # a rule over several fields tells their values itself
+        return f"{field}: {message}"
+    return f"{field}: {message}, got {_short(error['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _fields(model: Any, path: list[str]) -> Iterable[str]:
+    for name in path:
+        field = model.model_fields.get(name) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else None
+    return model.model_fields if hasattr(model, "model_fields") else ()
