@@ -259,6 +259,20 @@ def test_a_split_of_the_other_run_is_respected_too(breastseg, runs, small, phant
     assert "--allow-leakage" in answer.err
 
 
+def test_the_scorecard_certifies_what_had_been_seen(
+    evaluate, runs, phantom_data, other_data, tmp_path
+):
+    own = evaluate(runs["pytorch"], phantom_data)["leakage"]
+    assert (own["num_seen"], own["num_known"]) == (0, own["num_scored"])
+    assert [(run["groups_shared"], run["images_shared"]) for run in own["runs"]] == [(0, 0)]
+    page = (tmp_path / "scorecard" / "scorecard.html").read_text()
+    assert "Had anything been seen before?" in page
+    seen = evaluate(runs["pytorch"], phantom_data, "--split", "train", "--allow-leakage")["leakage"]
+    assert seen["num_seen"] == seen["num_scored"]
+    other = evaluate(runs["pytorch"], other_data)["leakage"]
+    assert (other["num_known"], other["is_own_data"]) == (0, False)
+
+
 # --- calibration ------------------------------------------------------------------------------
 
 
@@ -286,6 +300,23 @@ def test_the_scorecard_says_whether_probabilities_and_guarantees_hold(
     page = (tmp_path / "scorecard" / "scorecard.html").read_text()
     assert "Can the probabilities be trusted?" in page
     assert "too few for 90 %" in page
+
+
+def test_the_scorecard_counts_lesion_by_lesion(evaluate, run, phantom_data, tmp_path):
+    scorecard = evaluate(run, phantom_data)
+    detection = scorecard["detection"]
+    assert detection["num_images"] == len(scorecard["cases"])
+    assert detection["num_lesions"] == sum(
+        case["num_reference_lesions"] for case in scorecard["cases"]
+    )
+    assert [point["false_positives_per_image"] for point in detection["froc"]["points"]] == [
+        *(0.125, 0.25, 0.5, 1, 2, 4, 8)
+    ]
+    (threshold,) = detection["at_threshold"]["thresholds"]
+    assert threshold == open_run(run).operating_threshold
+    page = (tmp_path / "scorecard" / "scorecard.html").read_text()
+    assert "Lesion by lesion" in page
+    assert "NSD at 3 px" in page
 
 
 def test_other_data_is_promised_nothing(evaluate, runs, other_data):

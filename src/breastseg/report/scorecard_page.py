@@ -7,6 +7,7 @@ from typing import Any
 from breastseg.core.errors import InputError
 from breastseg.evaluation.confidence import Interval
 from breastseg.evaluation.reliability import Bin, ReliabilitySummary
+from breastseg.report.detection_figures import froc_figure, roc_figure
 from breastseg.report.figures import Figure, dice_histogram, reliability_diagram
 from breastseg.report.rendering import between, fixed, p_value, plural, render, require_local
 
@@ -67,7 +68,8 @@ def scorecard_page(
         title=f"Scorecard: {table[0]['name']}",
         document=document,
         model=table[0]["summary"],
-        tiles=list(_score_tiles(table)),
+        tiles=[*_score_tiles(table), *_lesion_tiles(document.get("detection"))],
+        detection_figures=_detection_figures(document.get("detection")),
         verdicts=list(_verdicts(table)),
         lines=_lines([row["summary"] for row in table]),
         figures=[*_histogram(document), *figures],
@@ -87,12 +89,30 @@ def _score_tiles(table: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, str]]
     yield _tile("Specificity, per image", model["specificity"], "no image without a lesion")
 
 
-def _tile(name: str, estimate: Mapping[str, Any], without: str) -> dict[str, str]:
+def _lesion_tiles(detection: Mapping[str, Any] | None) -> Iterator[dict[str, str]]:
+    if detection is None or not detection["num_lesions"]:
+        return
+    shown = detection["at_threshold"]
+    yield _tile("Lesions found", shown["lesion_sensitivity"], "no lesion")
+    yield _tile("False positives per image", shown["false_positives_per_image"], "", digits=2)
+
+
+def _detection_figures(detection: Mapping[str, Any] | None) -> list[Figure]:
+    if detection is None or not detection["num_lesions"]:
+        return []
+    return [froc_figure(detection), *([roc_figure(detection)] if detection["image_roc"] else [])]
+
+
+def _tile(
+    name: str, estimate: Mapping[str, Any], without: str, *, digits: int = 3
+) -> dict[str, str]:
     if estimate["value"] is None:
         return {"name": name, "value": "none", "note": without}
     interval = estimate["interval"]
-    note = f"95 %: {between(interval)}" if interval else "one group alone: no interval"
-    return {"name": name, "value": fixed(estimate["value"]), "note": note}
+    note = (
+        f"95 %: {between(interval, f'.{digits}f')}" if interval else "one group alone: no interval"
+    )
+    return {"name": name, "value": fixed(estimate["value"], digits), "note": note}
 
 
 def _verdicts(table: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -136,11 +156,27 @@ def _lines(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"name": name, "note": note, "parts": [part[key] for part in summaries], "digits": digits}
         for name, note, key, digits in lines
     ]
-    distances = [
-        {"name": "HD95", "note": "mean, where something was marked", "parts": parts, "digits": 1}
-        for parts in zip(*(part["hd95"] for part in summaries), strict=True)
-    ]
-    return table[:5] + distances + table[5:]
+    outlines = [*_distances(summaries), *_sizes(summaries)]
+    return table[:5] + outlines + table[5:]
+
+
+def _distances(summaries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for name, key in (("HD95", "hd95"), ("HD", "hd"), ("ASSD", "assd")):
+        for parts in zip(*(part[key] for part in summaries), strict=True):
+            note = "mean, where something was marked"
+            yield {"name": name, "note": note, "parts": parts, "digits": 1}
+    for tolerance in summaries[0]["nsd"]:
+        shares = [part["nsd"][tolerance] for part in summaries]
+        yield {"name": f"NSD at {tolerance}", "note": "mean", "parts": shares, "digits": 3}
+
+
+def _sizes(summaries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for key, note in (
+        ("size_error", "median of mask over reference, minus 1"),
+        ("absolute_size_error", "the same without its sign"),
+    ):
+        parts = [part[key] for part in summaries]
+        yield {"name": "Size error", "note": note, "parts": parts, "digits": 3}
 
 
 def _histogram(document: Mapping[str, Any]) -> list[Figure]:

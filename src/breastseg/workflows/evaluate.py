@@ -11,18 +11,15 @@ from typing import Any
 
 from breastseg.core.image import Case
 from breastseg.datasets.cases import read_case
-from breastseg.evaluation.scorecard import (
-    CaseScore,
-    exemplary_cases,
-    summarise,
-    to_document,
-)
+from breastseg.evaluation.case_score import CaseScore
+from breastseg.evaluation.scorecard import exemplary_cases, summarise, to_document
 from breastseg.io.atomic import write_json, write_text
 from breastseg.report.figures import Figure, fold_curves, training_curves
 from breastseg.report.overlays import overlay_png
 from breastseg.report.rendering import data_uri
 from breastseg.report.scorecard_page import Picture, scorecard_page
 from breastseg.training.model import Model
+from breastseg.workflows.leakage import leakage_certificate
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.scoring import Judge, Scored, score_models
 
@@ -110,12 +107,17 @@ def _default_folder(run: Path, scored: Scored) -> Path:
 def _document(scored: Scored) -> dict[str, Any]:
     card = summarise(*scored.contenders, folds=scored.folds)
     assert scored.evidence is not None
+    own = scored.is_own_data
+    content = {case.case_id: scored.judge.sha256[case.case_id] for case in scored.cases}
     return to_document(
         card,
         details=scored.details,
         warnings=scored.warnings,
         not_tested=NOT_TESTED,
-        evidence=scored.evidence.to_document(is_own_data=scored.is_own_data),
+        evidence={
+            **scored.evidence.to_document(is_own_data=own),
+            "leakage": leakage_certificate(scored.models[0], content, is_own_data=own),
+        },
     )
 
 

@@ -16,8 +16,9 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import case_groups
 from breastseg.datasets.splits import PARTS
 from breastseg.evaluation.baselines import ALL_BACKGROUND, ConstantMask
+from breastseg.evaluation.case_score import CaseScore, score_case
 from breastseg.evaluation.overlap import Mask
-from breastseg.evaluation.scorecard import CaseScore, Contender, score_case
+from breastseg.evaluation.scorecard import Contender
 from breastseg.inference.segment import Prediction, find
 from breastseg.training.model import Model, OpenModel, load_model, open_model
 from breastseg.workflows.evidence import Evidence
@@ -133,21 +134,27 @@ class Judge:
     def score(self, files: CaseFiles) -> tuple[CaseScore, ...]:
         """Score the models, then the baselines, on one case."""
         case = read_case(files)
-        masks = [self._first(case)]
+        masks = [self._first(case, files.label)]
         masks += [self.predict(number, case).mask for number in range(1, len(self.models))]
         masks += [ALL_BACKGROUND.on(case.image.pixels.shape), self._constant_mask(case)]
         group = self.groups[files.case_id]
         return tuple(score_case(case, mask, group=group, label=files.label) for mask in masks)
 
-    def _first(self, case: Case) -> Mask:
+    def _first(self, case: Case, label: str | None) -> Mask:
         """Return the mask of the first model, and gather what else it says."""
         if self.evidence is None:
             return self.predict(0, case).mask
         model, sha256 = self.models[0], self.sha256[case.case_id]
         calibrated, raw = model.probabilities(case.image, sha256=sha256)
-        group = self.groups[case.case_id]
-        self.evidence.add(case, calibrated=calibrated, raw=raw, group=group)
         threshold = self.threshold or model.threshold(sha256)
+        self.evidence.add(
+            case,
+            calibrated=calibrated,
+            raw=raw,
+            threshold=threshold,
+            group=self.groups[case.case_id],
+            label=label,
+        )
         return find(case.case_id, case.image, calibrated, threshold).mask
 
     def predict(self, number: int, case: Case) -> Prediction:
