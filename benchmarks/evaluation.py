@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
 
+from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.image import Case, Image, LabelMap, Pixels
 from breastseg.evaluation import overlap
 from breastseg.evaluation.detection import summarise
@@ -31,9 +32,12 @@ from breastseg.evaluation.surface import (
     score_surfaces,
     size_error,
 )
+from breastseg.evaluation.trust import Trust
 
 NUM_IMAGES = 1000
 TOLERANCE = Tolerance(mm=1.0, px=2.0)
+_BOUND = ConformalThreshold(threshold=0.3, alpha=0.1, tolerance=0.1, num_groups=60)
+CALIBRATION = Calibration(temperature=1.5, outer=_BOUND, inner=_BOUND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,7 @@ def _distance(grid: np.ndarray, centre: np.ndarray, axes: np.ndarray) -> np.ndar
 
 def metrics() -> dict[str, Callable[[Drawn], object]]:
     """Return each metric as what an evaluation calls."""
+    trust = Trust(CALIBRATION)
     return {
         "Dice, IoU, precision, recall, accuracy": lambda it: [
             figure(it.mask, it.reference)
@@ -103,6 +108,13 @@ def metrics() -> dict[str, Callable[[Drawn], object]]:
         "matching": lambda it: match_lesions(*find_candidates(it.probability), it.labels),
         "detection (both)": lambda it: score_detection(
             it.case, it.probability, threshold=0.5, group=it.case.case_id
+        ),
+        "reliability and guarantees": lambda it: trust.add(
+            it.case.case_id,
+            it.case.case_id,
+            calibrated=it.probability,
+            raw=CALIBRATION.apply(it.probability),
+            reference=it.labels,
         ),
     }
 
@@ -131,6 +143,7 @@ def main() -> None:
         "Dice, IoU, precision, recall, accuracy",
         "all surface metrics",
         "detection (both)",
+        "reliability and guarantees",
     )
     totals = dict.fromkeys(kinds, 0.0)
     for name, metric in metrics().items():
