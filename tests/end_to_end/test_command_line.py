@@ -74,8 +74,8 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-loaded = {name.partition(".")[0] for name in sys.modules}
-slow = {"torch", "tensorflow", "keras", "jax", "optuna"}
+loaded = {name.partition(".")[0] for name in sys.modules} | {*sys.modules} & {"scipy.stats"}
+slow = {"torch", "tensorflow", "keras", "jax", "optuna", "scipy.stats"}
 print("loaded:", *sorted(loaded & slow), file=sys.stderr)
 """
 

@@ -14,8 +14,8 @@ NO_PART = (
 )
 NOT_CALIBRATED = (
     "The run was not calibrated, or by a version of breastseg that chose the operating threshold "
-    "alone: its probabilities are the network's own, and nothing is guaranteed. Train it again to "
-    "see whether they can be trusted."
+    "alone: its probabilities are the network's own, and nothing is guaranteed. Whether they can "
+    "be trusted is seen once it is trained again, or calibrated (docs/reference/calibration.md)."
 )
 SEVERAL_FOLDS = (
     "Each fold has guarantees of its own, for the images that it held out; for all folds together "
