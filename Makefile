@@ -14,7 +14,7 @@ help:
 	@echo "make check   format, lint, types, import rules, docs"
 	@echo "make format  mend format and lint where that is safe"
 	@echo "make docs    write the generated pages of the docs anew"
-	@echo "make bench   training and prediction speed beside plain PyTorch and Keras"
+	@echo "make bench   training and prediction speed beside plain PyTorch and Keras; metrics"
 	@echo "make clean   remove the virtual environment and the demo"
 
 $(READY): pyproject.toml constraints.txt
@@ -56,6 +56,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/evaluation.py
 
 clean:
 	rm -rf $(VENV) $(DEMO)

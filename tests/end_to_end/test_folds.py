@@ -46,6 +46,8 @@ def test_every_image_is_scored_once_by_the_fold_that_held_it_out(folds):
     assert not held_out[0] & held_out[1]
     assert [part["num_images"] for part in card["by_fold"].values()] == list(map(len, held_out))
     assert not card["warnings"]
+    assert len(card["calibration"]["temperatures"]) == NUM_FOLDS
+    assert "none is claimed" in card["guarantees"]["note"]
     assert "By fold" in (folds / "scorecard" / "scorecard.html").read_text()
 
 

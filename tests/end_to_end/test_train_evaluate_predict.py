@@ -259,6 +259,93 @@ def test_a_split_of_the_other_run_is_respected_too(breastseg, runs, small, phant
     assert "--allow-leakage" in answer.err
 
 
+def test_the_scorecard_certifies_what_had_been_seen(
+    evaluate, runs, phantom_data, other_data, tmp_path
+):
+    own = evaluate(runs["pytorch"], phantom_data)["leakage"]
+    assert (own["num_seen"], own["num_known"]) == (0, own["num_scored"])
+    assert [(run["groups_shared"], run["images_shared"]) for run in own["runs"]] == [(0, 0)]
+    page = (tmp_path / "scorecard" / "scorecard.html").read_text()
+    assert "Had anything been seen before?" in page
+    seen = evaluate(runs["pytorch"], phantom_data, "--split", "train", "--allow-leakage")["leakage"]
+    assert seen["num_seen"] == seen["num_scored"]
+    other = evaluate(runs["pytorch"], other_data)["leakage"]
+    assert (other["num_known"], other["is_own_data"]) == (0, False)
+
+
+# --- calibration ------------------------------------------------------------------------------
+
+
+def test_training_learns_temperature_threshold_and_guarantees(run):
+    calibration = open_run(run).calibration
+    assert calibration.is_fitted
+    groups = {open_run(run).split.groups[each] for each in open_run(run).split.parts["calibration"]}
+    assert calibration.inner.num_groups == len(groups)
+    model = onnx.load(run / "model.onnx")
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    assert float(told["temperature"]) == pytest.approx(calibration.temperature, rel=1e-5)
+
+
+def test_the_scorecard_says_whether_probabilities_and_guarantees_hold(
+    evaluate, run, phantom_data, tmp_path
+):
+    scorecard = evaluate(run, phantom_data)
+    calibration, guarantees = scorecard["calibration"], scorecard["guarantees"]
+    assert calibration["temperatures"] == [open_run(run).calibration.temperature]
+    assert calibration["after"]["num_added"] == len(scorecard["cases"])
+    assert guarantees["note"] is None
+    assert guarantees["found"]["num_images"] == len(scorecard["cases"])
+    # 24 phantoms leave fewer than 9 calibration groups: no number is made up
+    assert guarantees["promised"]["outer"]["threshold"] is None
+    page = (tmp_path / "scorecard" / "scorecard.html").read_text()
+    assert "Can the probabilities be trusted?" in page
+    assert "too few for 90 %" in page
+
+
+def test_the_scorecard_counts_lesion_by_lesion(evaluate, run, phantom_data, tmp_path):
+    scorecard = evaluate(run, phantom_data)
+    detection = scorecard["detection"]
+    assert detection["num_images"] == len(scorecard["cases"])
+    assert detection["num_lesions"] == sum(
+        case["num_reference_lesions"] for case in scorecard["cases"]
+    )
+    assert [point["false_positives_per_image"] for point in detection["froc"]["points"]] == [
+        *(0.125, 0.25, 0.5, 1, 2, 4, 8)
+    ]
+    (threshold,) = detection["at_threshold"]["thresholds"]
+    assert threshold == open_run(run).operating_threshold
+    page = (tmp_path / "scorecard" / "scorecard.html").read_text()
+    assert "Lesion by lesion" in page
+    assert "NSD at 3 px" in page
+
+
+def test_other_data_is_promised_nothing(evaluate, runs, other_data):
+    assert "nothing is promised" in evaluate(runs["pytorch"], other_data)["guarantees"]["note"]
+
+
+@pytest.mark.parametrize("text", [None, '{"schema_version": 1, "operating_threshold": 0.5}'])
+def test_an_older_run_is_scored_with_a_sentence_instead(
+    text, evaluate, run_copy, phantom_data, tmp_path
+):
+    path = run_copy / "calibration.json"
+    path.unlink() if text is None else path.write_text(text)
+    scorecard = evaluate(run_copy, phantom_data)
+    assert "not calibrated" in scorecard["calibration"]["note"]
+    page = (tmp_path / "scorecard" / "scorecard.html").read_text()
+    assert scorecard["calibration"]["note"].split(":")[0] in page
+
+
+def test_results_of_different_calibrations_are_not_mixed(breastseg, run_copy, other_data, tmp_path):
+    predict = ("predict", other_data, "--model", run_copy, "--output", tmp_path / "out")
+    assert breastseg(*predict).code == 0
+    path = run_copy / "calibration.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "temperature": document["temperature"] + 1}))
+    answer = breastseg(*predict)
+    assert answer.code == 2
+    assert "expected results of the model" in answer.err
+
+
 # --- predict, export, info --------------------------------------------------------------------
 
 

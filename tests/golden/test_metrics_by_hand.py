@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from breastseg.evaluation.overlap import dice, iou, pixel_accuracy, precision, recall
-from breastseg.evaluation.surface import Distance, hausdorff_95
+from breastseg.evaluation.surface import (
+    Distance,
+    SizeError,
+    Tolerance,
+    hausdorff_95,
+    score_surfaces,
+    size_error,
+)
 
 
 def mask_of(*lines: str) -> np.ndarray:
@@ -92,3 +99,48 @@ def test_a_slice_alone_is_an_image_and_a_slab_of_slices_has_surfaces_inside():
 @pytest.mark.parametrize("pair", [(EMPTY, REFERENCE), (MASK, EMPTY), (EMPTY, EMPTY)])
 def test_hd95_is_not_defined_where_one_side_is_empty(pair):
     assert hausdorff_95(*pair) is None
+
+
+def test_hd_assd_and_nsd_of_two_solid_squares():
+    first, second = np.zeros((2, 1, 20, 20), bool)
+    first[0, 2:7, 2:7] = True
+    second[0, 2:7, 5:10] = True
+    # The 16 distances from the first outline, as for HD95 above: 0 0 0 0 1 1 1 1 1 2 2 3 3 3 3
+    # 3, which sum to 4 * 0 + 5 * 1 + 2 * 2 + 5 * 3 = 24; by symmetry the same the other way.
+    # ASSD: 48 / 32. NSD at 1 px: 9 of 16 on each side; at 2 px 11 of 16; at 0 px 4 of 16.
+    found = [
+        score_surfaces(first, second, tolerance=Tolerance(mm=1.0, px=px)) for px in (0.0, 1.0, 2.0)
+    ]
+    assert [scores.nsd for scores in found] == [4 / 16, 9 / 16, 11 / 16]
+    assert (found[0].hd, found[0].assd, found[0].unit) == (3.0, 1.5, "px")
+
+
+def test_assd_weighs_every_surface_pixel_alike_and_not_each_direction():
+    first, second = np.zeros((2, 1, 1, 30), bool)
+    first[0, 0, 0] = True
+    second[0, 0, [0, 10, 20]] = True
+    # From the first: 0. From the second: 0, 10, 20. Four distances together: 30 / 4; the mean
+    # of the two directed means would be (0 + 10) / 2. HD 20. NSD at 10 px: 3 of 4.
+    scores = score_surfaces(first, second, tolerance=Tolerance(mm=1.0, px=10.0))
+    assert (scores.hd, scores.assd, scores.nsd) == (20.0, 7.5, 0.75)
+
+
+def test_figures_of_a_volume_with_thick_slices():
+    first, second = np.zeros((2, 5, 4, 4), bool)
+    first[1, 2, 2] = second[2, 2, 2] = second[2, 2, 3] = True
+    # Slices of 3 mm, pixels of 0.5 x 0.25 mm. From the first: 3. From the second: 3 and
+    # sqrt(9 + 1/16) = 3.0104. NSD at 3 mm: 2 of 3. One voxel less of 0.375 mm3: half too small.
+    spacing = (3.0, 0.5, 0.25)
+    scores = score_surfaces(first, second, tolerance=Tolerance(mm=3.0, px=1.0), spacing_mm=spacing)
+    assert scores.hd == pytest.approx(9.0625**0.5, abs=1e-12)
+    assert scores.assd == pytest.approx((6 + 9.0625**0.5) / 3, abs=1e-12)
+    assert scores.nsd == pytest.approx(2 / 3, abs=1e-12)
+    assert scores.size == SizeError(difference=-0.375, relative=-0.5, unit="mm3")
+
+
+def test_size_error_of_an_image_is_an_area():
+    # 4 pixels marked, 6 drawn: 2 too few of 6.
+    assert size_error(MASK, REFERENCE) == SizeError(difference=-2.0, relative=-2 / 6, unit="px")
+    found = size_error(MASK, REFERENCE, spacing_mm=(9.0, 0.5, 0.25))
+    assert found == SizeError(difference=-0.25, relative=-2 / 6, unit="mm2")
+    assert size_error(MASK, EMPTY) == SizeError(difference=4.0, relative=None, unit="px")

@@ -4,7 +4,7 @@ Images of a group are no independent draws, so that groups are resampled, never 
 cluster bootstrap. Everything is seeded; the same numbers give the same interval.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -20,6 +20,12 @@ RESAMPLES = 2000
 SIGN_FLIPS = 10_000
 
 Statistic = Literal["mean", "median"]
+Draws = Int64[np.ndarray, "resamples groups"]
+"""How often each group was drawn in each resample."""
+ResampledFigures = Float64[np.ndarray, "resamples figures"]
+
+_CELLS = 4_000_000
+"""Numbers held at once while resampling: 32 MB for each array, whatever the number of cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,18 @@ class Interval:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure with its 95 % bootstrap interval over groups.
+
+    value: None where the figure is not defined on these cases.
+    interval: None with fewer than two groups, or where most resamples have no such figure.
+    """
+
+    value: float | None
+    interval: Interval | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +94,98 @@ def bootstrap_interval(
     numbers, members, num_groups = _by_group(values, groups)
     if num_groups < 2:
         return None
-    draws = np.random.default_rng(seed).multinomial(
-        num_groups, np.full(num_groups, 1 / num_groups), size=resamples
-    )
+    draws = _draw_groups(num_groups, resamples, seed)
     resample = _means if statistic == "mean" else _medians
     low, high = np.quantile(resample(numbers, members, draws), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
+
+
+def bootstrap_figures(
+    figures: Callable[[Draws], ResampledFigures],
+    num_groups: int,
+    *,
+    size: int,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[Figure, ...]:
+    """Return figures of any kind with percentile intervals, such as the points of a curve.
+
+    The figures themselves are those of drawing each group once. The same seed draws the same
+    groups for every figure, and for bootstrap_interval.
+
+    Args:
+        figures: computes all figures for some resamples at once, from how often each group is
+            drawn; NaN where one is not defined, such as a sensitivity without a lesion.
+        num_groups: the groups are numbered from 0; see number_groups.
+        size: how many numbers `figures` holds for one resample; so few resamples are handed
+            to it at a time that memory stays bounded.
+
+    Returns:
+        Each with its interval over the resamples in which it is defined; None where that is
+        not the case in half of them.
+
+    Source: Davison and Hinkley 1997, Bootstrap Methods, sections 3.8 and 5.3.1.
+    """
+    values = figures(np.ones((1, num_groups), np.int64))[0]
+    intervals: list[Interval | None] = [None] * values.size
+    if num_groups >= 2:
+        draws = _draw_groups(num_groups, resamples, seed)
+        rows = max(1, _CELLS // max(1, size))
+        parts = [figures(draws[start : start + rows]) for start in range(0, resamples, rows)]
+        intervals = [_percentile_interval(column) for column in np.concatenate(parts).T]
+    return tuple(
+        Figure(value=value if np.isfinite(value) else None, interval=interval)
+        for value, interval in zip(values.tolist(), intervals, strict=True)
+    )
+
+
+def bootstrap_ratio(
+    parts: Sequence[float],
+    wholes: Sequence[float],
+    groups: Sequence[Hashable],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Figure:
+    """Return sum(parts) / sum(wholes) with its percentile interval, by resampling groups.
+
+    For figures over lesions, of which an image may have several or none: found lesions over
+    lesions, false positives over images.
+
+    Args:
+        parts, wholes: one number each per image.
+        groups: the patient or near-duplicate group of each image, in the same order.
+
+    Raises:
+        InputError: lengths differ, or a value is not finite.
+
+    >>> bootstrap_ratio([1, 2], [2, 4], ["a", "b"])
+    Figure(value=0.5, interval=Interval(low=0.5, high=0.5))
+    """
+    top, members, num_groups = _by_group(parts, groups)
+    bottom, _, _ = _by_group(wholes, groups)
+    sums = np.stack([np.bincount(members, values, num_groups) for values in (top, bottom)])
+
+    def ratio(draws: Draws) -> ResampledFigures:
+        drawn = draws @ sums.T
+        return ratio_or_nan(drawn[:, :1], drawn[:, 1:])
+
+    return bootstrap_figures(ratio, num_groups, size=num_groups, resamples=resamples, seed=seed)[0]
+
+
+def ratio_or_nan(
+    part: Float64[np.ndarray, "*shape"], whole: Float64[np.ndarray, "*#shape"]
+) -> Float64[np.ndarray, "*shape"]:
+    """Return part / whole, NaN where there is no whole, for the figures of one resample."""
+    empty = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
+    ratio: Float64[np.ndarray, "*shape"] = np.divide(part, whole, out=empty, where=whole > 0)
+    return ratio
+
+
+def number_groups(groups: Sequence[Hashable]) -> tuple[Int64[np.ndarray, " cases"], int]:
+    """Number groups from 0 in the order in which they come; return also how many there are."""
+    number_of = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return np.array([number_of[group] for group in groups], np.int64), len(number_of)
 
 
 def wilson_interval(successes: int, trials: int) -> Interval | None:
@@ -225,8 +329,20 @@ def _by_group(
             f"expected one group and one finite value per image, got {len(values)} values and "
             f"{len(groups)} groups, {np.count_nonzero(~np.isfinite(numbers))} not finite."
         )
-    number_of = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    return numbers, np.array([number_of[group] for group in groups], np.int64), len(number_of)
+    return numbers, *number_groups(groups)
+
+
+def _draw_groups(num_groups: int, resamples: int, seed: int) -> Draws:
+    stream = np.random.default_rng(seed)
+    return stream.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=resamples)
+
+
+def _percentile_interval(values: Float64[np.ndarray, " resamples"]) -> Interval | None:
+    defined = values[np.isfinite(values)]
+    if 2 * defined.size < values.size:
+        return None
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
 
 
 def _means(

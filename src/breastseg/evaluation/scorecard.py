@@ -1,6 +1,6 @@
 """From masks to one honest table. Only numbers are kept, so that any number of cases fits.
 
-    for each case:  score_case(case, mask) -> CaseScore
+    for each case:  case_score.score_case(case, mask) -> CaseScore
     at the end:     summarise(model, baselines ...) -> Scorecard -> to_document() -> JSON
 
 Overlap and distance are means and medians over the images with a lesion, each scored at its
@@ -15,9 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from breastseg.core.errors import InputError, ReferenceMaskError
-from breastseg.core.image import Case
-from breastseg.evaluation import overlap
+from breastseg.core.errors import InputError
+from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.confidence import (
     Interval,
     PairedDifference,
@@ -26,10 +25,10 @@ from breastseg.evaluation.confidence import (
     paired_difference,
     wilson_interval,
 )
-from breastseg.evaluation.overlap import Mask
-from breastseg.evaluation.surface import Unit, hausdorff_95, unit_of
+from breastseg.evaluation.surface import Unit
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 had neither calibration nor guarantees, neither detection nor HD, ASSD, NSD and size error."""
 
 DEFINITIONS: Mapping[str, str] = {
     "dice": "per image with a lesion, all its lesions merged, at the original resolution; "
@@ -37,40 +36,26 @@ DEFINITIONS: Mapping[str, str] = {
     "precision": "over the images with a lesion in which something was marked",
     "hd95": "the larger of the two directed 95th percentiles of the distances between the "
     "outlines; over the images with a lesion in which something was marked",
+    "hd": "the largest of these distances; one stray pixel decides it",
+    "assd": "the mean of these distances, both directions together",
+    "nsd": "share of both outlines that lies within the tolerance of the other; over the images "
+    "with a lesion, 0 where nothing was marked; no tolerance is agreed upon for breast lesions",
+    "size_error": "area of the mask minus that of the reference, over that of the reference; over "
+    "the images with a lesion, -1 where nothing was marked; median, with its sign or without",
     "sensitivity": "share of the images with a lesion in which the mask overlaps one by at "
     "least one pixel",
     "specificity": "share of the images without a lesion in which nothing was marked",
+    "lesions": "a finding counts for one lesion, at an IoU of 0.1 or more, most probable first; "
+    "all others are false positives. FROC: the best sensitivity per lesion of any threshold with "
+    "so few false positives per image. AUC: images by their highest probability",
+    "probabilities": "ECE: mean gap between probability and share that came true, over 15 bins; "
+    "Brier score: mean squared error; NLL: mean of minus the logarithm of what was true",
     "interval": "95 %; percentile bootstrap over groups for means and medians, Wilson for "
     "sensitivity and specificity, which takes images as independent",
     "difference": "mean difference of the Dice per image, bootstrap over groups, sign-flip "
     "permutation test over groups",
     "pixel_accuracy": "share of all pixels on which mask and reference agree, mean over images",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseScore:
-    """How one mask came out on one image; None where a figure is not defined (see overlap.py).
-
-    group: the patient or near-duplicate group, the unit that intervals resample.
-    label: the class that the data set gives the image.
-    predicted_lesion: whether anything was marked.
-    hd95_unit: what hd95 is in, also where it is None.
-    """
-
-    case_id: str
-    group: str
-    label: str | None
-    has_lesion: bool
-    num_reference_lesions: int
-    predicted_lesion: bool
-    dice: float | None
-    iou: float | None
-    precision: float | None
-    recall: float | None
-    hd95: float | None
-    hd95_unit: Unit
-    pixel_accuracy: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +90,9 @@ class Summary:
     """One row of the table.
 
     dice, iou, precision, recall: means over images with a lesion; dice_median their median.
-    hd95: the mean, one for each unit that the images have.
+    hd95, hd, assd: means, one for each unit that the images have.
+    nsd: mean by tolerance, such as "3 px".
+    size_error, absolute_size_error: median of the relative error, with its sign and without.
     """
 
     num_images: int
@@ -118,6 +105,11 @@ class Summary:
     precision: Estimate
     recall: Estimate
     hd95: tuple[Estimate, ...]
+    hd: tuple[Estimate, ...]
+    assd: tuple[Estimate, ...]
+    nsd: Mapping[str, Estimate]
+    size_error: Estimate
+    absolute_size_error: Estimate
     sensitivity: Estimate
     specificity: Estimate
     pixel_accuracy: float
@@ -148,41 +140,6 @@ class Scorecard:
     by_label: Mapping[str, Summary]
     by_fold: Mapping[str, Summary]
     cases: tuple[CaseScore, ...]
-
-
-def score_case(case: Case, mask: Mask, *, group: str, label: str | None = None) -> CaseScore:
-    """Score a mask against what the reader of a case has drawn.
-
-    Args:
-        mask: True inside a lesion, of the shape of the case's image.
-
-    Raises:
-        ReferenceMaskError: nobody has drawn a reference for this case.
-        GeometryError, InputError: the mask does not fit; see overlap.require_same_grid.
-    """
-    if case.reference is None:
-        raise ReferenceMaskError(
-            f"case '{case.case_id}': scoring needs a reference mask, found none. Leave the case "
-            "out, or add an empty mask if a reader found no lesion."
-        )
-    reference = case.reference > 0
-    spacing = case.image.spacing_mm
-    distance = hausdorff_95(mask, reference, spacing_mm=spacing)
-    return CaseScore(
-        case_id=case.case_id,
-        group=group,
-        label=label,
-        has_lesion=bool(reference.any()),
-        num_reference_lesions=int(np.count_nonzero(np.unique(case.reference))),
-        predicted_lesion=bool(mask.any()),
-        dice=overlap.dice(mask, reference),
-        iou=overlap.iou(mask, reference),
-        precision=overlap.precision(mask, reference),
-        recall=overlap.recall(mask, reference),
-        hd95=None if distance is None else distance.value,
-        hd95_unit=unit_of(spacing),
-        pixel_accuracy=overlap.pixel_accuracy(mask, reference),
-    )
 
 
 def summarise(
@@ -271,6 +228,7 @@ def to_document(
     details: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     not_tested: Sequence[str] = (),
+    evidence: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the scorecard as what scorecard.json holds. There is no NaN: None is written.
 
@@ -279,6 +237,7 @@ def to_document(
             fingerprints.
         warnings: what makes the figures too good or unsafe, such as training images scored.
         not_tested: what these figures do not show.
+        evidence: further keys, such as calibration and guarantees.
     """
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -287,6 +246,7 @@ def to_document(
         "warnings": list(warnings),
         "not_tested": list(not_tested),
         "definitions": dict(DEFINITIONS),
+        **(evidence or {}),
         **asdict(scorecard),
     }
     plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
@@ -324,6 +284,12 @@ def _summary(scores: Sequence[CaseScore], seed: int) -> Summary:
     ) -> Estimate:
         return _estimate(lesion, figure, statistic=statistic, seed=seed)
 
+    def lengths(figure: Callable[[CaseScore], float | None]) -> tuple[Estimate, ...]:
+        return tuple(
+            _estimate(part, figure, seed=seed, unit=unit)
+            for unit, part in sorted(_by_unit(lesion).items())
+        )
+
     return Summary(
         num_images=len(scores),
         num_groups=len({score.group for score in scores}),
@@ -334,19 +300,31 @@ def _summary(scores: Sequence[CaseScore], seed: int) -> Summary:
         iou=over(lambda score: score.iou),
         precision=over(lambda score: score.precision),
         recall=over(lambda score: score.recall),
-        hd95=tuple(
-            _estimate(
-                [score for score in lesion if score.hd95_unit == unit],
-                lambda score: score.hd95,
-                seed=seed,
-                unit=unit,
-            )
-            for unit in sorted({score.hd95_unit for score in lesion})
-        ),
+        hd95=lengths(lambda score: score.hd95),
+        hd=lengths(lambda score: score.hd),
+        assd=lengths(lambda score: score.assd),
+        nsd=_nsd(lesion, seed),
+        size_error=over(lambda score: score.size_relative, "median"),
+        absolute_size_error=over(lambda score: abs(score.size_relative or 0.0), "median"),
         sensitivity=_proportion([(score.dice or 0.0) > 0 for score in lesion]),
         specificity=_proportion([not score.predicted_lesion for score in normal]),
         pixel_accuracy=float(np.mean([score.pixel_accuracy for score in scores])),
     )
+
+
+def _by_unit(scores: Sequence[CaseScore]) -> dict[Unit, list[CaseScore]]:
+    units: dict[Unit, list[CaseScore]] = {}
+    for score in scores:
+        units.setdefault(score.hd95_unit, []).append(score)
+    return units
+
+
+def _nsd(scores: Sequence[CaseScore], seed: int) -> dict[str, Estimate]:
+    """Return the mean NSD by tolerance, since one without the other says nothing."""
+    return {
+        f"{part[0].nsd_tolerance:g} {unit}": _estimate(part, lambda score: score.nsd, seed=seed)
+        for unit, part in sorted(_by_unit(scores).items())
+    }
 
 
 def _estimate(

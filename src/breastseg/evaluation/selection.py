@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.confidence import Interval, bootstrap_interval, difference_of_means
-from breastseg.evaluation.scorecard import CaseScore, Estimate
+from breastseg.evaluation.scorecard import Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,20 +8,21 @@ import numpy as np
 from jaxtyping import Bool
 from scipy.special import expit
 
+from breastseg.core.calibration import apply_temperature, check_temperature
 from breastseg.core.errors import GeometryError, WeightsError
 from breastseg.core.image import Image, LabelMap, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD, Lesion, find_lesions
 from breastseg.core.recipe import Recipe
 from breastseg.inference.runtime import Device, Precision, Runtime, RuntimeName, open_runtime
 from breastseg.networks.spec import Array
-from breastseg.pipeline.preprocess import prepare_image
+from breastseg.pipeline.preprocess import Letterbox, Square, prepare_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What a network says of one image; all arrays have the image's shape.
 
-    probability: of lesion, in [0, 1], not calibrated.
+    probability: of lesion, in [0, 1], calibrated where the segmenter has a temperature.
     labels: 0 is background; the lesions are numbered from 1, the most probable first.
     """
 
@@ -40,10 +41,17 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Segmenter:
-    """A network with the preparation of images that it was trained with."""
+    """A network with the preparation of images that it was trained with.
+
+    temperature: divides the logits, see core.calibration; 1 leaves the probabilities as they are.
+    """
 
     recipe: Recipe
     runtime: Runtime
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_temperature(self.temperature)
 
     @classmethod
     def open(
@@ -55,8 +63,16 @@ class Segmenter:
         device: Device = "cpu",
         threads: int | None = None,
         precision: Precision = "float32",
+        temperature: float = 1.0,
     ) -> Self:
-        """Load a recipe's network with its weights; arguments and errors of open_runtime."""
+        """Load a recipe's network with its weights; arguments and errors of open_runtime.
+
+        Args:
+            temperature: of the run's calibration, above 0.
+
+        Raises:
+            InputError: the temperature is not above 0.
+        """
         network = open_runtime(
             recipe.network,
             weights,
@@ -65,7 +81,7 @@ class Segmenter:
             threads=threads,
             precision=precision,
         )
-        return cls(recipe, network)
+        return cls(recipe, network, temperature)
 
     def probability(self, image: Image) -> Pixels:
         """Return the lesion probability in [0, 1] of each pixel, on the image's grid.
@@ -74,6 +90,41 @@ class Segmenter:
             GeometryError: the image is empty or has several slices.
             WeightsError: the network's answer is not finite.
         """
+        if self.temperature == 1:
+            return self._resampled(*self._network_logits(image))
+        return apply_temperature(self.logits(image), self.temperature)
+
+    def probabilities(self, image: Image) -> tuple[Pixels, Pixels]:
+        """Return `probability`, and what it was before the temperature; errors of `probability`.
+
+        The network runs once.
+        """
+        if self.temperature == 1:
+            probability = self.probability(image)
+            return probability, probability
+        logits = self.logits(image)
+        return apply_temperature(logits, self.temperature), apply_temperature(logits, 1.0)
+
+    def logits(self, image: Image) -> Pixels:
+        """Return the logit of each pixel before any temperature, on the image's grid.
+
+        It is the logit of the resampled probability, not the resampled logit: so the mask at
+        0.5 is that of `probability`, whatever the temperature. Arguments and errors of
+        `probability`.
+        """
+        logits, letterbox = self._network_logits(image)
+        lesion, background = (self._resampled(sign * logits, letterbox) for sign in (1, -1))
+        # Near 1 float32 probabilities are all alike; near 0 they are not. A pixel beyond what
+        # float32 can hold would have an infinite logit.
+        tiny = np.finfo(np.float32).tiny
+        low, high = (np.clip(part, tiny, 0.5) for part in (lesion, background))
+        return np.asarray(
+            np.where(lesion < 0.5, np.log(low) - np.log1p(-low), np.log1p(-high) - np.log(high)),
+            np.float32,
+        )
+
+    def _network_logits(self, image: Image) -> tuple[Square, Letterbox]:
+        """Return what the network says, on its own grid, and the way back to the image's."""
         pixels = image.pixels
         if pixels.ndim != 3 or pixels.shape[0] != 1 or pixels.size == 0:
             raise GeometryError(
@@ -87,7 +138,12 @@ class Segmenter:
                 "the network's logits must be finite, found NaN or infinity: its weights are too "
                 "large for this image. Predict in float32, or train again."
             )
-        probability = letterbox.invert(np.asarray(expit(logits[0, 0]), np.float32))
+        return logits[0, 0], letterbox
+
+    @staticmethod
+    def _resampled(logits: Square, letterbox: Letterbox) -> Pixels:
+        """Return the probabilities on the image's grid."""
+        probability = letterbox.invert(np.asarray(expit(logits), np.float32))
         # Interpolation may round a last bit beyond 1.
         return np.asarray(np.clip(probability, 0, 1)[None], np.float32)
 

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from breastseg.evaluation.reliability import ReliabilitySummary
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, told apart by colour-blind people; none is lost on white or black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _LINE_STYLES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D")
+_BAR_ALPHA = 0.35
+_LEAST_SHARE = 1e-3
 _NUM_BINS = 20
 _GOOD_DICE = 0.7
 _INCHES = (5.6, 3.5)
@@ -168,6 +173,55 @@ def dice_forest(estimates: Mapping[str, tuple[float, float, float]]) -> Figure:
     return figure("Mean Dice", alt, draw)
 
 
+def reliability_diagram(
+    summaries: Mapping[str, ReliabilitySummary], *, what: str = "pixels"
+) -> Figure:
+    """Show how often probabilities came true, such as before and after calibration.
+
+    A line below the diagonal is too sure of lesions, one above it not sure enough. The bars show
+    how much of everything lies in each bin, on a logarithmic scale from 0.001, since most pixels
+    lie in the first.
+
+    Args:
+        summaries: by name, with the same bins each.
+        what: what the probabilities are of: pixels or candidates.
+    """
+
+    def draw(axes: "Axes", theme: Theme) -> None:
+        right = axes.twinx()
+        _dress(right, theme)
+        axes.plot([0, 1], [0, 1], color=theme.ink, linestyle=":", label="true probabilities")
+        for place, (name, summary) in enumerate(summaries.items()):
+            colour = COLOURS[place % len(COLOURS)]
+            points = [
+                (each.mean_probability, each.observed)
+                for each in summary.bins
+                if each.mean_probability is not None and each.observed is not None
+            ]
+            axes.plot(
+                [probability for probability, _ in points],
+                [observed for _, observed in points],
+                color=colour,
+                marker=_MARKERS[place % len(_MARKERS)],
+                label=f"{name}, ECE {summary.ece:.3f}",
+            )
+            width = 0.8 / len(summary.bins) / len(summaries)
+            left = [each.low + 0.1 / len(summary.bins) + place * width for each in summary.bins]
+            shares = [each.share for each in summary.bins]
+            right.bar(left, shares, width, align="edge", color=colour, alpha=_BAR_ALPHA)
+        right.set(yscale="log", ylim=(_LEAST_SHARE, 1), ylabel=f"share of the {what} (bars)")
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set(xlabel="probability of lesion", ylabel="share that is lesion")
+        axes.set_zorder(right.get_zorder() + 1)
+        axes.patch.set_visible(False)
+
+    alt = f"Reliability of the {what}: " + "; ".join(
+        f"{name} ECE {each.ece:.3f}, Brier score {each.brier:.3f}"
+        for name, each in summaries.items()
+    )
+    return figure(f"Reliability of the {what}", alt, draw)
+
+
 def figure(
     title: str, alt: str, draw: Callable[["Axes", Theme], None], *, width: float = _INCHES[0]
 ) -> Figure:
@@ -201,7 +255,7 @@ def _rendered(draw: Callable[["Axes", Theme], None], theme: Theme, width: float)
 
 
 def _dress(axes: "Axes", theme: Theme) -> None:
-    axes.tick_params(colors=theme.ink)
+    axes.tick_params(colors=theme.ink, which="both")
     axes.xaxis.label.set_color(theme.ink)
     axes.yaxis.label.set_color(theme.ink)
     for spine in axes.spines.values():

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from breastseg.report.pages import render_page
+from breastseg.report.rendering import render
 
 MAX_CONTRADICTIONS = 24
 MAX_GROUPS = 30
@@ -75,7 +75,7 @@ def inspection_page(document: Mapping[str, Any], look: Look) -> str:
     summary = document["summary"]
     contradictions = [group for group in document["groups"] if len(group["codes"]) > 1]
     agreeing = [group for group in document["groups"] if len(group["codes"]) == 1]
-    return render_page(
+    return render(
         "inspection.html",
         title=f"Inspection of {summary['images']:,} images",
         summary=summary,

@@ -15,14 +15,14 @@ from jaxtyping import Float32
 
 from breastseg.backends.protocol import Backend
 from breastseg.backends.weights import read_weights, save_weights
+from breastseg.core.calibration import Calibration
 from breastseg.core.errors import BreastsegError, RunFolderError
-from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.core.recipe import Recipe, read_recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.evaluation.baselines import ConstantMask
-from breastseg.evaluation.operating_point import OperatingPoint
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.networks.spec import check_moments, check_weights, without_training_heads
+from breastseg.training.calibration_file import read_calibration, save_calibration
 
 RUN_FORMAT = 1
 _BEGINNING = ("split.json", "groups.json", "recipe.json", "environment.json")
@@ -108,12 +108,13 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """Return 12 hex digits of the weights' and the recipe's content: the model's name."""
+        """Return 12 hex digits of weights, recipe and calibration: the model's name."""
         try:
             digest = hashlib.sha256(self.weights_path.read_bytes())
         except OSError:
             raise self._no_weights() from None
         digest.update(self.recipe.fingerprint().encode())
+        digest.update(self.calibration.signature().encode())
         return digest.hexdigest()[:12]
 
     def _no_weights(self) -> RunFolderError:
@@ -161,17 +162,23 @@ class Run:
                 name=document["name"], description=document["description"], cells=cells
             )
 
-    def save_operating_point(self, point: OperatingPoint) -> None:
-        """Note the operating threshold and what it was chosen on."""
-        chosen_on = {"part": "calibration", **asdict(point)}
-        document = {"operating_threshold": point.threshold, "chosen_on": chosen_on}
-        write_json(self.path / "calibration.json", {"schema_version": 1, **document})
+    def save_calibration(self, calibration: Calibration) -> None:
+        """Note what was learnt on the calibration part."""
+        save_calibration(self.path, calibration)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What was learnt on the calibration part; the defaults where nothing was.
+
+        Raises:
+            RunFolderError: calibration.json is damaged or of another version.
+        """
+        return read_calibration(self.path)
 
     @property
     def operating_threshold(self) -> float:
         """How probable a finding must be to be shown; 0.5 where none was chosen."""
-        document = _read_json(self.path / "calibration.json", optional=True)
-        return float(document.get("operating_threshold", DEFAULT_THRESHOLD))
+        return self.calibration.operating_threshold
 
     def seal(self, names: Sequence[str]) -> None:
         """Note the checksums of finished files, against later damage."""

@@ -5,7 +5,7 @@ An ensemble is a folder with ensemble.json and one ordinary run folder for each 
     DIR/ensemble.json   DIR/fold-1/   DIR/fold-2/   ...
 
 On images that it was trained on, each is predicted by the fold that held it out; on all others
-the probabilities of the folds are averaged.
+the calibrated probabilities of the folds are averaged.
 """
 
 import hashlib
@@ -120,7 +120,7 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """Return 12 hex digits of the weights' and recipes' content: the model's name."""
+        """Return 12 hex digits of weights, recipes and calibrations: the model's name."""
         members = [run.fingerprint for run in self.runs]
         if not self.is_ensemble:
             return members[0]
@@ -173,17 +173,36 @@ class OpenModel:
         Raises:
             GeometryError, WeightsError, InputError: as of Segmenter.predict.
         """
+        probability, _ = self.probabilities(image, sha256=sha256)
+        return find(case_id, image, probability, threshold or self.threshold(sha256))
+
+    def threshold(self, sha256: str) -> float:
+        """Return the operating threshold for an image: of the fold that held it out, or of all."""
         place = self.testers.get(sha256)
-        if place is not None:
-            own = self.model.runs[place].operating_threshold
-            return self.members[place].predict(case_id, image, threshold or own)
-        probability = self.probability(image)
-        return find(case_id, image, probability, threshold or self.model.operating_threshold)
+        chosen = self.model if place is None else self.model.runs[place]
+        return chosen.operating_threshold
 
     def probability(self, image: Image) -> Pixels:
-        """Return the mean of the members' lesion probabilities, in [0, 1]."""
-        maps = [member.probability(image) for member in self.members]
-        return maps[0] if len(maps) == 1 else np.asarray(np.mean(maps, axis=0), np.float32)
+        """Return the mean of the members' calibrated lesion probabilities, in [0, 1]."""
+        return _mean([member.probability(image) for member in self.members])
+
+    def probabilities(self, image: Image, *, sha256: str) -> tuple[Pixels, Pixels]:
+        """Return the lesion probabilities of an image, calibrated and as the networks gave them.
+
+        Of the fold that held the image out, or the mean of all members.
+
+        Args:
+            sha256: of the image's file, to know it again.
+        """
+        place = self.testers.get(sha256)
+        members = self.members if place is None else [self.members[place]]
+        maps = [member.probabilities(image) for member in members]
+        calibrated, raw = zip(*maps, strict=True)
+        return _mean(calibrated), _mean(raw)
+
+
+def _mean(maps: Sequence[Pixels]) -> Pixels:
+    return maps[0] if len(maps) == 1 else np.asarray(np.mean(maps, axis=0), np.float32)
 
 
 def open_model(path: Path) -> Model:
@@ -215,7 +234,13 @@ def load_model(model: Model, *, device: Device = "cpu", threads: int | None = No
     return OpenModel(
         model=model,
         members=[
-            Segmenter.open(run.recipe, run.weights(), device=device, threads=threads)
+            Segmenter.open(
+                run.recipe,
+                run.weights(),
+                device=device,
+                threads=threads,
+                temperature=run.calibration.temperature,
+            )
             for run in model.runs
         ],
         testers=model.testers() if model.is_ensemble else {},

@@ -11,17 +11,15 @@ from typing import Any
 
 from breastseg.core.image import Case
 from breastseg.datasets.cases import read_case
-from breastseg.evaluation.scorecard import (
-    CaseScore,
-    exemplary_cases,
-    summarise,
-    to_document,
-)
+from breastseg.evaluation.case_score import CaseScore
+from breastseg.evaluation.scorecard import exemplary_cases, summarise, to_document
 from breastseg.io.atomic import write_json, write_text
 from breastseg.report.figures import Figure, fold_curves, training_curves
 from breastseg.report.overlays import overlay_png
-from breastseg.report.pages import Picture, data_uri, scorecard_page
+from breastseg.report.rendering import data_uri
+from breastseg.report.scorecard_page import Picture, scorecard_page
 from breastseg.training.model import Model
+from breastseg.workflows.leakage import leakage_certificate
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.scoring import Judge, Scored, score_models
 
@@ -29,7 +27,8 @@ log = logging.getLogger(__name__)
 _PICTURE_SIDE = 512
 
 NOT_TESTED = (
-    "The probabilities are the network's own; they were not calibrated.",
+    "A probability is right on average over pixels, not in every image; a finding's score is its "
+    "highest probability, which is no probability of being a lesion.",
     "Nothing is said of scanners, hospitals or patients that the data set does not hold.",
     "No reader was compared with, and no patient's outcome was looked at.",
 )
@@ -86,6 +85,7 @@ def evaluate(
         threshold=threshold,
         threads=threads,
         reading=reading,
+        gather=True,
     )
     folder = output or _default_folder(run, scored)
     with log_file(folder):
@@ -106,8 +106,18 @@ def _default_folder(run: Path, scored: Scored) -> Path:
 
 def _document(scored: Scored) -> dict[str, Any]:
     card = summarise(*scored.contenders, folds=scored.folds)
+    assert scored.evidence is not None
+    own = scored.is_own_data
+    content = {case.case_id: scored.judge.sha256[case.case_id] for case in scored.cases}
     return to_document(
-        card, details=scored.details, warnings=scored.warnings, not_tested=NOT_TESTED
+        card,
+        details=scored.details,
+        warnings=scored.warnings,
+        not_tested=NOT_TESTED,
+        evidence={
+            **scored.evidence.to_document(is_own_data=own),
+            "leakage": leakage_certificate(scored.models[0], content, is_own_data=own),
+        },
     )
 
 

@@ -35,7 +35,7 @@ def export(run: Path, output: Path, *, overwrite: bool = False) -> Path:
             f"networks. Export one of them, such as {run / 'fold-1'}."
         )
     opened = open_run(run)
-    data = onnx_file(opened.recipe, opened.weights())
+    data = onnx_file(opened.recipe, opened.weights(), temperature=opened.calibration.temperature)
     if output.is_file() and not overwrite:
         if output.read_bytes() == data:
             return output

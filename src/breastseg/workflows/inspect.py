@@ -10,7 +10,7 @@ from breastseg.io.atomic import write_json, write_text
 from breastseg.io.raster import read_colours, read_luminance
 from breastseg.report.inspection import Thumbnail, inspection_page
 from breastseg.report.overlays import Mask, thumbnail_jpeg
-from breastseg.report.pages import data_uri
+from breastseg.report.rendering import data_uri
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 
 log = logging.getLogger(__name__)

@@ -16,10 +16,12 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import case_groups
 from breastseg.datasets.splits import PARTS
 from breastseg.evaluation.baselines import ALL_BACKGROUND, ConstantMask
+from breastseg.evaluation.case_score import CaseScore, score_case
 from breastseg.evaluation.overlap import Mask
-from breastseg.evaluation.scorecard import CaseScore, Contender, score_case
-from breastseg.inference.segment import Prediction
+from breastseg.evaluation.scorecard import Contender
+from breastseg.inference.segment import Prediction, find
 from breastseg.training.model import Model, OpenModel, load_model, open_model
+from breastseg.workflows.evidence import Evidence
 from breastseg.workflows.progress import Reading
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Scored:
     contenders: the models in the order given, then the baselines.
     details: what was measured and how, to be read by people.
     folds: for a cross-validation, the fold by case id of the images that one held out.
+    evidence: of the first model, where it was asked for.
     """
 
     models: Sequence[Model]
@@ -57,6 +60,7 @@ class Scored:
     data_name: str
     folds: dict[str, str]
     judge: "Judge"
+    evidence: Evidence | None = None
 
     @property
     def model_contenders(self) -> list[Contender]:
@@ -73,8 +77,13 @@ def score_models(
     threshold: float | None,
     threads: int | None,
     reading: Reading,
+    gather: bool = False,
 ) -> Scored:
-    """Score models and the baselines of the first; arguments and errors as of evaluate."""
+    """Score models and the baselines of the first; arguments and errors as of evaluate.
+
+    Args:
+        gather: look closer at the first model: its probabilities, not its masks alone.
+    """
     if threshold is not None:
         check_threshold(threshold)
     opened = [open_model(path) for path in paths]
@@ -87,6 +96,7 @@ def score_models(
         groups=groups,
         sha256=selection.sha256,
         threshold=threshold,
+        evidence=Evidence(opened[0]) if gather else None,
     )
     rows = []
     for done, files in enumerate(selection.cases, start=1):
@@ -102,6 +112,7 @@ def score_models(
         data_name=data_set.root.resolve().name,
         folds=_folds(opened[0], selection),
         judge=judge,
+        evidence=judge.evidence,
     )
 
 
@@ -110,6 +121,7 @@ class Judge:
     """Everything that has an opinion on an image: the models, and the first one's baselines.
 
     constants: the constant mask of each of the first model's runs.
+    evidence: takes what the first model says of each image; None where nobody asks.
     """
 
     models: Sequence[OpenModel]
@@ -117,14 +129,33 @@ class Judge:
     groups: dict[str, str]
     sha256: dict[str, str]
     threshold: float | None
+    evidence: Evidence | None = None
 
     def score(self, files: CaseFiles) -> tuple[CaseScore, ...]:
         """Score the models, then the baselines, on one case."""
         case = read_case(files)
-        masks = [self.predict(number, case).mask for number in range(len(self.models))]
+        masks = [self._first(case, files.label)]
+        masks += [self.predict(number, case).mask for number in range(1, len(self.models))]
         masks += [ALL_BACKGROUND.on(case.image.pixels.shape), self._constant_mask(case)]
         group = self.groups[files.case_id]
         return tuple(score_case(case, mask, group=group, label=files.label) for mask in masks)
+
+    def _first(self, case: Case, label: str | None) -> Mask:
+        """Return the mask of the first model, and gather what else it says."""
+        if self.evidence is None:
+            return self.predict(0, case).mask
+        model, sha256 = self.models[0], self.sha256[case.case_id]
+        calibrated, raw = model.probabilities(case.image, sha256=sha256)
+        threshold = self.threshold or model.threshold(sha256)
+        self.evidence.add(
+            case,
+            calibrated=calibrated,
+            raw=raw,
+            threshold=threshold,
+            group=self.groups[case.case_id],
+            label=label,
+        )
+        return find(case.case_id, case.image, calibrated, threshold).mask
 
     def predict(self, number: int, case: Case) -> Prediction:
         """Return what one of the models finds."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from breastseg.core.errors import BreastsegError, OutputError, RunFolderError
+from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.confidence import repeats_interval
-from breastseg.evaluation.scorecard import CaseScore
 from breastseg.evaluation.selection import selection_gap
 from breastseg.io.atomic import write_json, write_text
 from breastseg.report.pages import search_page

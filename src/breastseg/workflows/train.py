@@ -9,7 +9,6 @@ from typing import Any, Literal
 from breastseg.backends.onnx.network import onnx_file
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
 from breastseg.core.errors import RunFolderError
-from breastseg.core.image import Pixels
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import CheckedData, check_data, content_of, find_training_data
@@ -17,9 +16,7 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import group_sizes
 from breastseg.datasets.splits import DataSplit, split_cases
 from breastseg.evaluation.baselines import best_constant_mask
-from breastseg.evaluation.operating_point import choose_operating_point
 from breastseg.evaluation.overlap import Mask, dice
-from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
 from breastseg.networks.schedules import is_over
 from breastseg.networks.spec import num_parameters
@@ -38,6 +35,7 @@ from breastseg.training.environment import environment_of
 from breastseg.training.fit import Listener, fit
 from breastseg.training.lock import only_trainer
 from breastseg.training.tracking import Listeners, Tracker
+from breastseg.workflows.calibrate import calibrate_run
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
 log = logging.getLogger(__name__)
@@ -208,6 +206,7 @@ def summary(run: Run) -> dict[str, Any]:
         **_curves(state.history),
         "best_epoch": state.best_epoch,
         "best_validation_dice": None if best is None else round(best.validation_dice, 4),
+        "temperature": round(run.calibration.temperature, 4),
         "operating_threshold": run.operating_threshold,
         "training_seconds": round(sum(record.seconds for record in state.history)),
     }
@@ -278,33 +277,17 @@ def _train(
                 run.save_best(backend.weights())
             _finish(run)
             raise
-        _choose_operating_point(run, data_set, reading)
+        calibrate_run(run, data_set, threads=hardware.threads, reading=reading)
         _finish(run)
         _judge(run, state, data_set)
     return run
 
 
-def _choose_operating_point(run: Run, data_set: DataSet, reading: Reading) -> None:
-    """Choose the operating threshold on the calibration part, if there is one."""
-    cases = data_set.only(run.split.parts["calibration"])
-    segmenter = Segmenter.open(run.recipe, run.weights())
-
-    def predicted() -> Iterator[tuple[Pixels, Mask]]:
-        for done, files in enumerate(cases, start=1):
-            case = read_case(files)
-            assert case.reference is not None
-            yield segmenter.probability(case.image), case.reference > 0
-            reading("Choosing the operating threshold", done, len(cases))
-
-    point = choose_operating_point(predicted())
-    if point is not None:
-        run.save_operating_point(point)
-        log.info("operating threshold %g, chosen on the calibration part", point.threshold)
-
-
 def _finish(run: Run) -> None:
     """Make the run usable without a framework, and safe against later damage."""
-    write_bytes(run.path / "model.onnx", onnx_file(run.recipe, run.weights()))
+    temperature = run.calibration.temperature
+    network = onnx_file(run.recipe, run.weights(), temperature=temperature)
+    write_bytes(run.path / "model.onnx", network)
     run.seal(["weights.safetensors", "model.onnx"])
 
 

@@ -141,10 +141,12 @@ def test_batch_normalisation_leaves_no_node():
 
 def test_file_says_how_it_is_used():
     recipe = Recipe(network=SPECS["group"], preprocessing=Preprocessing(size=64))
-    model = onnx.load_from_string(onnx_file(recipe, noisy_weights(recipe.network)))
+    weights = noisy_weights(recipe.network)
+    model = onnx.load_from_string(onnx_file(recipe, weights, temperature=1.25))
     told = {entry.key: entry.value for entry in model.metadata_props}
     assert told["breastseg_version"] == __version__
     assert told["stride"] == "2"
+    assert told["temperature"] == "1.25"
     assert told["recipe_fingerprint"] == recipe.fingerprint()
     assert json.loads(told["preprocessing"])["size"] == 64
     (value,) = model.graph.input

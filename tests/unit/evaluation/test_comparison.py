@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breastseg.core.image import Case, Image
+from breastseg.evaluation.case_score import score_case
 from breastseg.evaluation.comparison import compare_pairs, holm
-from breastseg.evaluation.scorecard import Contender, score_case
+from breastseg.evaluation.scorecard import Contender
 
 probabilities = st.lists(st.floats(1e-4, 1), max_size=8)
 

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from breastseg.core.errors import InputError
+from breastseg.evaluation import confidence
 from breastseg.evaluation.confidence import (
+    Figure,
     Interval,
+    bootstrap_figures,
     bootstrap_interval,
+    bootstrap_ratio,
     paired_difference,
     wilson_interval,
 )
@@ -107,3 +111,42 @@ def test_a_comparison_needs_the_same_images():
 
 def _ends(interval):
     return interval.low, interval.high
+
+
+def test_figures_of_several_kinds_are_resampled_together_and_memory_is_bounded(monkeypatch):
+    values = np.array([0.1, 0.4, 0.5, 0.9, 0.7, 0.2])
+    rows = []
+
+    def mean_and_never(draws):
+        rows.append(len(draws))
+        mean = draws @ values / draws.sum(axis=1)
+        return np.stack([mean, np.full(len(draws), np.nan)], axis=1)
+
+    whole = bootstrap_figures(mean_and_never, 6, size=6)
+    assert rows == [1, 2000]
+    assert whole[0].value == pytest.approx(values.mean())
+    plain = bootstrap_interval(values.tolist(), range(6))
+    assert _ends(whole[0].interval) == pytest.approx(_ends(plain))
+    assert whole[1] == Figure(value=None, interval=None)
+    monkeypatch.setattr(confidence, "_CELLS", 60)
+    assert bootstrap_figures(mean_and_never, 6, size=6) == whole
+    assert max(rows[2:]) == 10
+
+
+def test_a_figure_that_is_not_defined_in_most_resamples_has_no_interval():
+    def seldom(draws):
+        return np.where(draws[:, :1] >= 2, 1.0, np.nan)
+
+    assert bootstrap_figures(seldom, 10, size=10)[0].interval is None
+
+
+def test_a_ratio_weighs_groups_by_what_they_hold():
+    found = bootstrap_ratio([1, 2, 0], [2, 2, 6], ["a", "a", "b"], resamples=2000)
+    assert found.value == 3 / 10
+    # Both groups, a alone twice or b alone twice: 0.3, 0.75, 0.
+    assert _ends(found.interval) == (0.0, 0.75)
+    assert bootstrap_ratio([1], [2], ["a"]) == Figure(value=0.5, interval=None)
+    assert bootstrap_ratio([], [], []) == Figure(value=None, interval=None)
+    assert bootstrap_ratio([0, 0], [0, 0], ["a", "b"]) == Figure(value=None, interval=None)
+    with pytest.raises(InputError, match="one group and one finite value"):
+        bootstrap_ratio([1, 2], [1], ["a", "b"])

@@ -7,11 +7,11 @@ import pytest
 from breastseg.core.errors import GeometryError, InputError, ReferenceMaskError
 from breastseg.core.image import Case, Image
 from breastseg.evaluation.baselines import ALL_BACKGROUND, best_constant_mask
+from breastseg.evaluation.case_score import score_case
 from breastseg.evaluation.scorecard import (
     Contender,
     dice_difference,
     exemplary_cases,
-    score_case,
     summarise,
     to_document,
 )
@@ -76,6 +76,12 @@ def test_a_case_is_scored_with_all_its_lesions_merged():
     assert score.pixel_accuracy == pytest.approx(0.95)
     assert score.hd95_unit == "mm"
     assert score.hd95 == pytest.approx(0.5 * 20 * 2**0.5, rel=0.05)
+    assert score.hd == pytest.approx(0.5 * 20 * 2**0.5)
+    assert 0 < score.assd < score.hd95
+    assert (score.nsd_tolerance, score.size_unit) == (1.0, "mm2")
+    # the outlines of two squares of 10 by 10, of which one is found: 36 of 36 and 36 of 72 pixels
+    assert score.nsd == pytest.approx(72 / 108)
+    assert (score.size_difference, score.size_relative) == (-25.0, -0.5)
 
 
 def test_the_seed_of_this_project_found_nothing_and_was_nine_tenths_accurate():
@@ -86,6 +92,9 @@ def test_the_seed_of_this_project_found_nothing_and_was_nine_tenths_accurate():
     assert (row.precision.value, row.precision.num_left_out) == (None, 10)
     assert (row.hd95[0].value, row.hd95[0].num_left_out, row.hd95[0].unit) == (None, 10, "px")
     assert row.specificity.value == 1.0
+    assert (row.nsd["3 px"].value, row.size_error.value) == (0.0, -1.0)
+    assert row.absolute_size_error.value == 1.0
+    assert [(part.value, part.unit) for part in (*row.hd, *row.assd)] == [(None, "px")] * 2
 
 
 def test_an_all_background_model_equals_the_baseline():
@@ -164,7 +173,7 @@ def test_the_document_is_json_without_nan(scores):
         Contender(name="twin", scores=[replace(score) for score in scores], role="baseline"),
     )
     document = to_document(card, details={"Model": "m"}, warnings=["w"], not_tested=["CT"])
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert all(np.isfinite(number) for number in numbers_in(document))
     assert len(document["cases"]) == len(scores)

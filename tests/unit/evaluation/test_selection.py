@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from breastseg.core.errors import InputError
+from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.confidence import difference_of_means, repeats_interval
-from breastseg.evaluation.scorecard import CaseScore
 from breastseg.evaluation.selection import selection_gap
 
 
@@ -21,6 +21,13 @@ def score(case_id, dice, group=None):
         recall=None,
         hd95=None,
         hd95_unit="px",
+        hd=None,
+        assd=None,
+        nsd=None,
+        nsd_tolerance=3.0,
+        size_difference=0.0,
+        size_unit="px",
+        size_relative=None,
         pixel_accuracy=1.0,
     )
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from breastseg.core.errors import GeometryError, InputError, WeightsError
 from breastseg.core.image import Image
@@ -93,3 +94,53 @@ def test_refuses_what_is_no_2d_image(shape):
 def test_refuses_a_threshold_out_of_range():
     with pytest.raises(InputError, match="threshold"):
         Segmenter(RECIPE, FakeRuntime()).predict("case", image_of(np.ones((4, 4))), threshold=50)
+
+
+def noisy_disc(rows, columns):
+    noise = np.random.default_rng(0).normal(0, 60, (rows, columns))
+    return image_of(disc(rows, columns, (rows // 3, columns // 2), min(rows, columns) // 4) + noise)
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (20, 17), (32, 32), (1, 1)])
+@pytest.mark.parametrize("temperature", [0.3, 1.7, 15])
+def test_a_temperature_leaves_the_mask_at_a_half_as_it_was(shape, temperature):
+    image = noisy_disc(*shape)
+    plain = Segmenter(RECIPE, FakeRuntime(8)).probability(image)
+    calibrated = Segmenter(RECIPE, FakeRuntime(8), temperature).probability(image)
+    np.testing.assert_array_equal(calibrated >= 0.5, plain >= 0.5)
+    assert calibrated.shape == plain.shape
+    assert calibrated.dtype == np.float32
+    if temperature > 1:
+        assert (np.abs(calibrated - 0.5) <= np.abs(plain - 0.5) + 1e-6).all()
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (20, 17)])
+def test_the_logits_are_those_of_the_probability_on_the_grid_of_the_image(shape):
+    image = noisy_disc(*shape)
+    segmenter = Segmenter(RECIPE, FakeRuntime(3))
+    logits, probability = segmenter.logits(image), segmenter.probability(image)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(expit(logits), probability, atol=1e-6)
+    np.testing.assert_array_equal(logits >= 0, probability >= 0.5)
+
+
+def test_logits_tell_apart_what_probabilities_no_longer_do():
+    ramp = image_of(np.tile(np.arange(32.0), (32, 1)))
+    bright, brighter = Segmenter(RECIPE, FakeRuntime(30)).logits(ramp)[0, 0, 30:]
+    assert 16.7 < bright < brighter < 60
+    assert Segmenter(RECIPE, FakeRuntime(30)).probability(ramp)[0, 0, 30] == 1
+    probability = Segmenter(RECIPE, FakeRuntime(30), 10.0).probability(ramp)[0, 0, 30:]
+    assert probability[0] < probability[1] < 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_logits_are_finite_for_a_network_that_is_certain():
+    logits = Segmenter(RECIPE, FakeRuntime(1e6)).logits(image_of(disc(32, 32, (16, 16), 5)))
+    assert np.isfinite(logits).all()
+    assert logits[0, 16, 16] > 80
+    assert logits[0, 0, 0] < -80
+
+
+def test_refuses_a_temperature_that_logits_cannot_be_divided_by():
+    with pytest.raises(InputError, match="temperature must be a number above 0"):
+        Segmenter(RECIPE, FakeRuntime(), 0)

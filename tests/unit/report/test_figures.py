@@ -3,9 +3,23 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from breastseg.report.figures import dice_histogram, fold_curves, training_curves
+from breastseg.evaluation.reliability import Reliability
+from breastseg.report.figures import (
+    dice_histogram,
+    fold_curves,
+    reliability_diagram,
+    training_curves,
+)
+
+
+def reliability(power=1.0):
+    rng = np.random.default_rng(0)
+    sums, probability = Reliability(10), rng.random((1, 20, 20)) ** 3 * 0.9
+    sums.add(probability, rng.random(probability.shape) < probability**power, "a")
+    return sums.summary()
 
 
 def svg_of(uri):
@@ -21,6 +35,9 @@ def svg_of(uri):
         training_curves([1.0], [None]),
         training_curves([], []),
         fold_curves([[0.1, 0.2], [0.3]]),
+        reliability_diagram({"before": reliability(2), "after": reliability()}),
+        reliability_diagram({"one": reliability()}, what="candidates"),
+        reliability_diagram({}),
     ],
 )
 def test_each_figure_is_svg_for_light_and_for_dark_pages(figure):
@@ -43,6 +60,15 @@ def test_the_curve_names_the_best_epoch():
     alt = training_curves([1.0, 0.5, 0.4], [None, 0.6, 0.5]).alt
     assert alt == (
         "Training over 3 epochs: loss from 1.000 to 0.400; best validation Dice 0.600 in epoch 2."
+    )
+
+
+def test_the_reliability_diagram_says_in_words_what_it_shows():
+    before, after = reliability(2), reliability()
+    alt = reliability_diagram({"before": before, "after": after}).alt
+    assert alt == (
+        f"Reliability of the pixels: before ECE {before.ece:.3f}, Brier score {before.brier:.3f}; "
+        f"after ECE {after.ece:.3f}, Brier score {after.brier:.3f}"
     )
 
 

@@ -8,16 +8,13 @@ import pytest
 from breastseg.core.errors import InputError
 from breastseg.core.image import Case, Image
 from breastseg.core.lesion import find_lesions
-from breastseg.evaluation.scorecard import Contender, score_case, summarise, to_document
+from breastseg.evaluation.case_score import score_case
+from breastseg.evaluation.scorecard import Contender, summarise, to_document
 from breastseg.report.figures import training_curves
 from breastseg.report.overlays import overlay_png
-from breastseg.report.pages import (
-    Picture,
-    PredictionEntry,
-    data_uri,
-    prediction_page,
-    scorecard_page,
-)
+from breastseg.report.pages import PredictionEntry, prediction_page
+from breastseg.report.rendering import data_uri
+from breastseg.report.scorecard_page import Picture, scorecard_page
 
 SHAPE = (1, 30, 40)
 PNG = data_uri(overlay_png(np.zeros(SHAPE[1:], np.float32), None))

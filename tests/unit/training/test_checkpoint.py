@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from breastseg.backends.weights import save_weights
+from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.errors import RecipeError, RunFolderError, SplitError, WeightsError
 from breastseg.evaluation.baselines import best_constant_mask
 from breastseg.training.checkpoint import (
@@ -312,3 +313,32 @@ def test_a_garbled_constant_mask_is_told_by_its_name(how, run):
     path.write_bytes(how(path.read_text()).encode("latin-1"))
     with pytest.raises(RunFolderError, match=r"constant-mask\.json"):
         run.constant_mask()
+
+
+# --- calibration --------------------------------------------------------------------------------
+
+
+def test_a_calibration_reads_as_it_was_written(new_run):
+    run = new_run()
+    assert run.calibration == Calibration()
+    assert not run.calibration.is_fitted
+    learnt = Calibration(
+        temperature=1.5,
+        operating_threshold=0.7,
+        outer=ConformalThreshold(threshold=0.1, alpha=0.1, tolerance=0.1, num_groups=12),
+        chosen_on={"part": "calibration"},
+    )
+    run.save_calibration(learnt)
+    assert open_run(run.path).calibration == learnt
+    assert run.operating_threshold == 0.7
+    assert learnt.is_fitted
+
+
+@garbled
+def test_a_garbled_calibration_is_told_by_its_name(how, new_run):
+    run = new_run()
+    run.save_calibration(Calibration())
+    path = run.path / "calibration.json"
+    path.write_bytes(how(path.read_text()).encode("latin-1"))
+    with pytest.raises(RunFolderError, match=r"calibration\.json"):
+        _ = run.calibration

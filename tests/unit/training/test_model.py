@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
+from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.image import Image
 from breastseg.core.recipe import Preprocessing, Recipe, UNetSpec
@@ -137,3 +138,44 @@ def test_a_folder_that_is_neither_is_told(tmp_path, ensemble):
     shutil.rmtree(ensemble)
     with pytest.raises(RunFolderError, match="expected a run folder"):
         open_model(ensemble)
+
+
+def calibration(**fields):
+    return Calibration(
+        outer=ConformalThreshold(threshold=0.2, alpha=0.1, tolerance=0.1, num_groups=20), **fields
+    )
+
+
+def test_each_fold_has_its_own_temperature_before_the_mean_is_taken(ensemble):
+    for run, temperature in zip(open_model(ensemble).runs, (2.0, 1.0), strict=True):
+        run.save_calibration(calibration(temperature=temperature))
+    model = load_model(open_model(ensemble), threads=1)
+    calibrated, raw = model.probabilities(GREY, sha256="new")
+    np.testing.assert_allclose(calibrated, (0.25 + 0.9) / 2, atol=1e-4)
+    np.testing.assert_allclose(raw, 0.5, atol=1e-4)
+    calibrated, raw = model.probabilities(GREY, sha256="content of a")
+    np.testing.assert_allclose(calibrated, 0.25, atol=1e-4)
+    np.testing.assert_allclose(raw, 0.1, atol=1e-4)
+
+
+def test_what_is_predicted_is_the_calibrated_probability(ensemble):
+    open_model(ensemble).runs[0].save_calibration(calibration(temperature=2.0))
+    model = load_model(open_model(ensemble / "fold-1"), threads=1)
+    assert highest(model.predict("x", GREY, sha256="new")) == 0.25
+    np.testing.assert_allclose(model.probability(GREY), 0.25, atol=1e-4)
+
+
+def test_another_calibration_is_another_model(ensemble):
+    names = {open_model(ensemble).fingerprint}
+    run = open_model(ensemble).runs[0]
+    for temperature in (1.0, 1.5):
+        run.save_calibration(calibration(temperature=temperature))
+        names.add(open_model(ensemble).fingerprint)
+    assert len(names) == 3
+
+
+def test_a_calibration_of_the_first_version_does_not_rename_a_run(ensemble):
+    before = open_model(ensemble).fingerprint
+    document = {"schema_version": 1, "operating_threshold": 0.7}
+    (ensemble / "fold-1" / "calibration.json").write_text(json.dumps(document))
+    assert open_model(ensemble).fingerprint == before

@@ -66,10 +66,14 @@ def build_onnx(
     return model
 
 
-def onnx_file(recipe: Recipe, weights: Mapping[str, Array]) -> bytes:
+def onnx_file(recipe: Recipe, weights: Mapping[str, Array], *, temperature: float = 1.0) -> bytes:
     """Return the bytes of a `.onnx` file that also says how its input is prepared.
 
-    The same recipe and weights give the same bytes.
+    The same recipe, weights and temperature give the same bytes.
+
+    Args:
+        temperature: of the run's calibration; noted for whoever uses the file, since the graph
+            itself gives logits before it.
 
     Raises:
         WeightsError: see build_onnx.
@@ -78,6 +82,7 @@ def onnx_file(recipe: Recipe, weights: Mapping[str, Array]) -> bytes:
         "recipe": recipe.name,
         "recipe_fingerprint": recipe.fingerprint(),
         "preprocessing": recipe.preprocessing.model_dump_json(),
+        "temperature": f"{temperature:.6g}",
     }
     model = build_onnx(recipe.network, weights, metadata=metadata)
     return bytes(model.SerializeToString(deterministic=True))
@@ -92,7 +97,8 @@ def _description(spec: UNetSpec) -> str:
     return (
         f"Finds breast lesions. Input: float32 (batch, {spec.input_channels}, rows, columns), "
         f"prepared as 'preprocessing' says, rows and columns multiples of {spec.stride}. "
-        "Output: logits of the input's size; their sigmoid is the lesion probability."
+        "Output: logits of the input's size; divided by 'temperature', their sigmoid is the "
+        "lesion probability."
     )
 
 

@@ -1,0 +1,30 @@
+"""A DICOM series that has been read: its voxels, and what results must refer to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from breastseg.core.image import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One series of one modality, on one regular grid. It holds nothing that names a patient.
+
+    case_id: "ct-" or "us-" and 12 hex digits of the SHA-256 of the SeriesInstanceUID.
+    modality: DICOM's Modality (0008,0060), such as "CT" or "US".
+    image: voxels, axes (slice, row, column), of CT in HU; an affine to LPS, or None where the
+        files say nothing about millimetres.
+    instance_paths: the file of each slice, in the order of the slices; one file for all where
+        it is a multi-frame object.
+    frame_of_reference_uid: None where the files name none.
+    notes: what a reader of the result should know, such as padding or burnt-in text.
+    """
+
+    case_id: str
+    modality: str
+    image: Image
+    series_instance_uid: str
+    study_instance_uid: str
+    instance_paths: tuple[Path, ...]
+    frame_of_reference_uid: str | None = None
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,95 @@
+"""Whether probabilities and guarantees of a model can be trusted, gathered image by image.
+
+    trust = Trust(calibration)
+    for each image:  trust.add(case_id, group, calibrated=..., raw=..., reference=...)
+    at the end:      trust.reliability(), trust.guarantees()
+
+48 numbers are kept of each group and a few of each image, never a map.
+"""
+
+from collections.abc import Hashable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from breastseg.core.calibration import Calibration, ConformalThreshold
+from breastseg.core.image import LabelMap, Pixels
+from breastseg.evaluation.coverage import BoundsScore, check_bounds, score_bounds
+from breastseg.evaluation.reliability import Reliability, candidate_outcomes
+
+
+class Trust:
+    """Sums of one model over images that had no part in its calibration.
+
+    Args:
+        calibration: whose guarantees are checked; None where several models took turns, such
+            as the folds of a cross-validation, for which none is claimed.
+    """
+
+    def __init__(self, calibration: Calibration | None) -> None:
+        self._calibration = calibration
+        self._pixels = {"before": Reliability(), "after": Reliability()}
+        self._findings = Reliability()
+        self._bounds: list[BoundsScore] = []
+
+    def add(
+        self,
+        case_id: str,
+        group: Hashable,
+        *,
+        calibrated: Pixels,
+        raw: Pixels,
+        reference: LabelMap,
+    ) -> None:
+        """Add an image.
+
+        Args:
+            group: patient or near-duplicate group, which intervals resample.
+            calibrated, raw: lesion probability after and before the temperature, in [0, 1].
+            reference: 0 is background, each lesion has a label of its own.
+
+        Raises:
+            GeometryError, InputError: the maps do not fit together.
+        """
+        drawn = reference > 0
+        self._pixels["before"].add(raw, drawn, group)
+        self._pixels["after"].add(calibrated, drawn, group)
+        scores, came_true = candidate_outcomes(calibrated, reference)
+        if scores:
+            self._findings.add(
+                np.array(scores), np.array(came_true, np.bool_), group, weight=len(scores)
+            )
+        if self._calibration is not None:
+            bounds = self._calibration.bounds(calibrated)
+            self._bounds.append(score_bounds(bounds, drawn, case_id=case_id, group=group))
+
+    def reliability(self) -> dict[str, Any]:
+        """Return how true the probabilities came: each a ReliabilitySummary as plain values.
+
+        Of pixels before and after the temperature, and of findings, whose score is their
+        highest calibrated probability; None where there is none.
+        """
+        parts = {**self._pixels, "findings": self._findings}
+        return {
+            name: None if (found := part.summary()) is None else asdict(found)
+            for name, part in parts.items()
+        }
+
+    def guarantees(self) -> dict[str, Any] | None:
+        """Return the guarantees and what became of them; None where none is claimed."""
+        calibration = self._calibration
+        if calibration is None:
+            return None
+        return {
+            "promised": {
+                "outer": _promise(calibration.outer),
+                "inner": _promise(calibration.inner),
+                "abstain_above": calibration.abstain_above,
+            },
+            "found": asdict(check_bounds(self._bounds, calibration)),
+        }
+
+
+def _promise(guarantee: ConformalThreshold | None) -> dict[str, Any] | None:
+    return None if guarantee is None else asdict(guarantee)

@@ -1,0 +1,94 @@
+"""What is gathered of the model that a scorecard is about, beside the scores of its masks."""
+
+from typing import Any
+
+from breastseg.core.image import Case, Pixels
+from breastseg.evaluation import detection
+from breastseg.evaluation.matching import ImageDetection, score_detection
+from breastseg.evaluation.trust import Trust
+from breastseg.training.model import Model
+
+NO_PART = (
+    "The run has no calibration part: its probabilities are the network's own, and nothing is "
+    "guaranteed. Whether they can be trusted was not measured."
+)
+NOT_CALIBRATED = (
+    "The run was not calibrated, or by a version of breastseg that chose the operating threshold "
+    "alone: its probabilities are the network's own, and nothing is guaranteed. Whether they can "
+    "be trusted is seen once it is trained again, or calibrated (docs/reference/calibration.md)."
+)
+SEVERAL_FOLDS = (
+    "Each fold has guarantees of its own, for the images that it held out; for all folds together "
+    "none is claimed. Score a fold alone to see them."
+)
+OTHER_DATA = (
+    "These images are not of the data set that the run was calibrated on: nothing is promised for "
+    "them, and the table says what came of the thresholds nevertheless."
+)
+
+
+class Evidence:
+    """Gathered image by image; see add and to_document. A few numbers are kept of each image."""
+
+    def __init__(self, model: Model) -> None:
+        calibrations = [run.calibration for run in model.runs]
+        self._temperatures = [each.temperature for each in calibrations]
+        self._has_part = any(run.split.parts.get("calibration") for run in model.runs)
+        self._images: list[ImageDetection] = []
+        self._trust = None
+        if all(each.is_fitted for each in calibrations):
+            self._trust = Trust(None if model.is_ensemble else calibrations[0])
+
+    def add(
+        self,
+        case: Case,
+        *,
+        calibrated: Pixels,
+        raw: Pixels,
+        threshold: float,
+        group: str,
+        label: str | None,
+    ) -> None:
+        """Add what the model says of an image.
+
+        Args:
+            case: with a reference.
+            calibrated, raw: lesion probability after and before the temperature.
+            threshold: the operating threshold, in (0, 1].
+            group: patient or near-duplicate group.
+            label: the class that the data set gives the image.
+        """
+        assert case.reference is not None
+        self._images.append(
+            score_detection(case, calibrated, threshold=threshold, group=group, label=label)
+        )
+        if self._trust is not None:
+            self._trust.add(
+                case.case_id, group, calibrated=calibrated, raw=raw, reference=case.reference
+            )
+
+    def to_document(self, *, is_own_data: bool) -> dict[str, Any]:
+        """Return the keys that scorecard.json gets from here; `note` says why one is empty."""
+        summary = detection.summarise(self._images)
+        return {
+            "detection": detection.to_document(summary),
+            **self._trust_document(is_own_data=is_own_data),
+        }
+
+    def _trust_document(self, *, is_own_data: bool) -> dict[str, Any]:
+        if self._trust is None:
+            note = NOT_CALIBRATED if self._has_part else NO_PART
+            return {"calibration": {"note": note}, "guarantees": {"note": note}}
+        guarantees = self._trust.guarantees()
+        if guarantees is None:
+            guarantees = {"note": SEVERAL_FOLDS}
+        else:
+            guarantees["note"] = None if is_own_data else OTHER_DATA
+        return {
+            "calibration": {
+                "note": None,
+                "temperatures": self._temperatures,
+                **self._trust.reliability(),
+            },
+            "guarantees": guarantees,
+        }
