@@ -59,8 +59,9 @@ def split_cases(
 ) -> DataSplit:
     """Divide the groups by the shares of the recipe, each class evenly.
 
-    Large groups are placed first, each where the classes that it holds are missing most;
-    equal ones in random order. The same cases, groups, shares and seed give the same split.
+    Every part gets its share of the large groups as of the small, so that what is learnt on the
+    calibration part holds for the test part. The same cases, groups, shares and seed give the
+    same split.
 
     Args:
         cases: the data set.
@@ -178,7 +179,11 @@ class _Dealer:
     def deal(
         self, cases: Sequence[CaseFiles], wanted: Mapping[str, float]
     ) -> dict[str, list[CaseFiles]]:
-        """Place each group where the classes that it holds are missing most."""
+        """Deal the groups, large ones first, each to the part that has least of its share.
+
+        So every part has large groups and small ones, and the calibration part is like the
+        test part. A group for which no part has room goes where most is missing.
+        """
         members: dict[str, list[CaseFiles]] = defaultdict(list)
         for case in cases:
             members[self.groups[case.case_id]].append(case)
@@ -190,16 +195,40 @@ class _Dealer:
             if share > 0
         }
         parts: dict[str, list[CaseFiles]] = {part: [] for part in missing}
-        names = sorted(members)
-        order = np.random.default_rng(self.seed).permutation(len(names)).tolist()
-        for name in sorted((names[i] for i in order), key=lambda name: -len(members[name])):
+        random = np.random.default_rng(self.seed)
+        names = [str(name) for name in random.permutation(sorted(members))]
+        for name in sorted(names, key=lambda name: -len(members[name])):
             held = Counter(case.label for case in members[name])
-
-            def need(part: str, held: Counter[str | None] = held) -> float:
-                return sum(n * missing[part][k] / label_counts[k] for k, n in held.items())
-
-            part = max(missing, key=need)
+            part = _part_for(held, missing, wanted, random)
             parts[part] += members[name]
             for label, count in held.items():
                 missing[part][label] -= count
         return parts
+
+
+def _part_for(
+    held: Mapping[str | None, int],
+    missing: Mapping[str, Mapping[str | None, float]],
+    wanted: Mapping[str, float],
+    random: np.random.Generator,
+) -> str:
+    """Return the part that lacks most of its share, by chance among equals.
+
+    Args:
+        held: cases of the group by label.
+        missing: cases that each part still lacks, by label.
+        wanted: share of all cases by part.
+    """
+    roomy = [
+        part
+        for part, lacking in missing.items()
+        if all(lacking[label] > count - 0.5 for label, count in held.items())
+    ]
+    if not roomy:
+        return max(missing, key=lambda part: sum(missing[part][label] for label in held))
+    lacking = [
+        sum(missing[part][label] * count for label, count in held.items()) / wanted[part]
+        for part in roomy
+    ]
+    equals = np.flatnonzero(np.isclose(lacking, max(lacking)))
+    return roomy[int(random.choice(equals))]
