@@ -173,6 +173,12 @@ def _split(checked: CheckedData, recipe: Recipe) -> DataSplit:
         "%s: %d images in %d groups (%s; %d images share one); %s",
         *(checked.data_set.layout, len(cases), len(set(groups.values())), method, together, sizes),
     )
+    if split.divides_groups:
+        log.warning(
+            "The split ignores the groups: %d of them are in the test part and in others. Scores "
+            "on this test part flatter, and the run is good for measuring that alone.",
+            len(split.shared_groups()),
+        )
     for note in checked.data_set.notes:
         log.warning("%s", note)
     return split
