@@ -283,8 +283,8 @@ def name_ranges(bounds: Sequence[float], unit: str = "") -> tuple[str, ...]:
     >>> name_ranges((0.5, 2))
     ('up to 0.5', '0.5 to 2', 'above 2')
     """
-    told = [f"{bound:.3g}{unit}" for bound in bounds]
+    told = [f"{bound:.3g}" for bound in bounds]
     if not told:
         return ("all",)
     middle = (f"{low} to {high}" for low, high in pairwise(told))
-    return (f"up to {told[0]}", *middle, f"above {told[-1]}")
+    return tuple(f"{name}{unit}" for name in (f"up to {told[0]}", *middle, f"above {told[-1]}"))

@@ -143,7 +143,7 @@ def _together(
     parts = _decompose(first, second, sort_together(chosen, first.facts, second.facts), seed)
     return FactorResult(
         key="together",
-        name=f"{', '.join(factor.name for factor in chosen)}, together",
+        name=f"{', '.join(factor.name for factor in chosen).capitalize()} together",
         definition="each combination is one kind; numbers are cut into two ranges alone",
         note=_note(parts, first.name, second.name),
         parts=parts,

@@ -15,9 +15,10 @@ from breastseg.core.errors import ReferenceMaskError
 from breastseg.core.image import Case
 from breastseg.datasets.inspection.pictures import grey_range
 from breastseg.evaluation.matching import equivalent_diameter
-from breastseg.evaluation.shift import NUM_BINS, name_ranges, shared_bounds
+from breastseg.evaluation.shift import MIN_GROUPS, NUM_BINS, name_ranges, shared_bounds
 
 TOGETHER = ("brightness", "relative_size", "class")
+_IMAGES_PER_BIN = 2 * MIN_GROUPS
 NUM_TOGETHER = 2
 """Ranges of each number where factors are taken together: more would leave cells empty."""
 
@@ -73,20 +74,23 @@ class Sorted:
 BRIGHTNESS = Factor(
     key="brightness",
     name="Brightness",
-    definition="mean of all grey values of the image, as a share of the range",
-    number_of=lambda facts: facts.brightness,
+    definition="mean of all grey values of the image, in per cent of the range",
+    number_of=lambda facts: 100 * facts.brightness,
+    unit=" %",
 )
 CONTRAST = Factor(
     key="contrast",
     name="Contrast",
-    definition="standard deviation of all grey values of the image, as a share of the range",
-    number_of=lambda facts: facts.contrast,
+    definition="standard deviation of all grey values of the image, in per cent of the range",
+    number_of=lambda facts: 100 * facts.contrast,
+    unit=" %",
 )
 RELATIVE_SIZE = Factor(
     key="relative_size",
-    name="Lesion size, relative",
-    definition="area of the lesions over that of the image",
-    number_of=lambda facts: facts.relative_size,
+    name="Relative lesion size",
+    definition="area of the lesions, in per cent of the image",
+    number_of=lambda facts: 100 * facts.relative_size,
+    unit=" %",
 )
 CLASS = Factor(
     key="class",
@@ -104,7 +108,7 @@ SCANNER = Factor(
 
 DIAMETER_PX = Factor(
     key="diameter",
-    name="Lesion size, absolute",
+    name="Absolute lesion size",
     definition="diameter of the disc of the lesions' area, in pixels of the image, each of which "
     "may be of another length",
     number_of=lambda facts: facts.diameter_px,
@@ -112,7 +116,7 @@ DIAMETER_PX = Factor(
 )
 DIAMETER_MM = Factor(
     key="diameter",
-    name="Lesion size, absolute",
+    name="Absolute lesion size",
     definition="diameter of the disc of the lesions' area",
     number_of=lambda facts: facts.diameter_mm or 0.0,
     unit=" mm",
@@ -133,7 +137,10 @@ def sort_into_kinds(
     *,
     num_bins: int = NUM_BINS,
 ) -> Sorted:
-    """Return the kind of each image: its name, or a range that both sets were divided by."""
+    """Return the kind of each image: its name, or a range that both sets were divided by.
+
+    Small sets get fewer ranges than num_bins, two at least: of ten images each in the smaller.
+    """
     name_of, number_of = factor.name_of, factor.number_of
     if name_of is not None:
         names = [tuple(name_of(facts) for facts in side) for side in (first, second)]
@@ -141,7 +148,8 @@ def sort_into_kinds(
         return Sorted(first=names[0], second=names[1], kinds=tuple(found))
     assert number_of is not None
     values = [[number_of(facts) for facts in side] for side in (first, second)]
-    bounds = shared_bounds(*values, num_bins=num_bins)
+    most = max(2, min(len(first), len(second)) // _IMAGES_PER_BIN)
+    bounds = shared_bounds(*values, num_bins=min(num_bins, most))
     kinds = name_ranges(bounds, factor.unit)
     places = [np.searchsorted(bounds, side) for side in values]
     sides = [tuple(kinds[place] for place in side) for side in places]

@@ -206,6 +206,6 @@ def test_every_range_holds_its_share_of_both_sets_together():
 def test_ranges_are_named_with_their_unit():
     assert name_ranges((56.81, 111.2), " px") == (
         "up to 56.8 px",
-        "56.8 px to 111 px",
+        "56.8 to 111 px",
         "above 111 px",
     )
