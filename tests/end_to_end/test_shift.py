@@ -120,6 +120,7 @@ def checked(calibration):
             calibrated=calibrated,
             raw=apply_temperature(logits, 1.0),
             reference=drawn,
+            candidates=(),
         )
     found = trust.guarantees()["found"]
     return found["outer"], found["inner"]
