@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import rich.box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from breastseg.report.search_figures import plain, short
@@ -42,7 +43,7 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
         if row["role"] == "model" and row["model_minus_this"]:
             console.print(_difference(row))
     for warning in document["warnings"]:
-        console.print(f"[red]Leakage: {warning}")
+        console.print(f"[bold red]Leakage: {escape(warning)}")
 
 
 def print_search(document: Mapping[str, Any], *, most: int = 20) -> None:

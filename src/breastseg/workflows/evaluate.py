@@ -116,7 +116,9 @@ def _document(scored: Scored) -> dict[str, Any]:
         not_tested=NOT_TESTED,
         evidence={
             **scored.evidence.to_document(is_own_data=own),
-            "leakage": leakage_certificate(scored.models[0], content, is_own_data=own),
+            "leakage": leakage_certificate(
+                scored.models[0], content, scored.exposures[0], is_own_data=own
+            ),
         },
     )
 
