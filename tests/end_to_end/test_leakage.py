@@ -117,3 +117,30 @@ def test_a_resumed_training_sketches_what_is_missing(breastseg, run_copy):
     answer = breastseg("train", "--resume", run_copy, "--threads", 1)
     assert answer.code == 0, answer.told
     assert (run_copy / SKETCHES_NAME).read_bytes() == before
+
+
+# --- how much it would have flattered ---------------------------------------------------------
+
+
+def test_show_leak_scores_what_was_trained_on(breastseg, runs, phantom_data, tmp_path):
+    folder = tmp_path / "card"
+    answer = breastseg(
+        *("evaluate", runs["pytorch"], phantom_data, "--show-leak", "--output", folder)
+    )
+    assert answer.code == 0, answer.told
+    for told in ("held out (honest)", "trained on", "A random split, by estimate"):
+        assert told in answer.out
+    document = json.loads((folder / "scorecard.json").read_text())
+    inflation = document["inflation"]
+    split = open_run(runs["pytorch"]).split
+    assert 0 < inflation["seen"]["num_images"] <= len(split.parts["train"])
+    assert inflation["unseen"]["dice"] == document["table"][0]["summary"]["dice"]["value"]
+    page = (folder / "scorecard.html").read_text()
+    assert "How much leakage would have flattered" in page
+
+
+def test_show_leak_needs_the_test_part_of_own_data(breastseg, run_copy, other_data):
+    answer = breastseg("evaluate", run_copy, other_data, "--show-leak")
+    assert answer.code == 2
+    assert "data that the run does not know" in answer.err
+    assert not (run_copy / "scorecard-elsewhere").exists()

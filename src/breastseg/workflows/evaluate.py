@@ -81,6 +81,8 @@ def evaluate(
         RunFolderError, WeightsError: a run.
         OutputError: the scorecard cannot be written.
     """
+    if show_leak:
+        require_own_test_part(run, data, split)
     scored = score_models(
         (run, *against),
         data,
@@ -91,8 +93,6 @@ def evaluate(
         reading=reading,
         gather=True,
     )
-    if show_leak:
-        require_own_test_part(split, is_own_data=scored.is_own_data)
     folder = output or _default_folder(run, scored)
     with log_file(folder):
         document = _document(scored)

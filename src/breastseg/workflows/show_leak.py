@@ -12,19 +12,22 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.evaluation.inflation import ScoredImage, estimate_inflation
 from breastseg.evaluation.overlap import dice
 from breastseg.inference.segment import find
-from breastseg.training.model import Model
+from breastseg.training.model import Model, open_model
 from breastseg.workflows.progress import Reading
 from breastseg.workflows.scoring import Scored
 
 
-def require_own_test_part(split: str, *, is_own_data: bool) -> None:
-    """Refuse to show the leak of anything but a run's own test part.
+def require_own_test_part(run: Path, data: Path, split: str) -> None:
+    """Refuse to show the leak of anything but a run's own test part, before anything is scored.
 
     Raises:
         InputError: other data, or another part.
+        RunFolderError, LayoutError: the run or the data.
     """
-    if split != "test" or not is_own_data:
-        found = f"--split {split}" if is_own_data else "data that the run does not know"
+    home = open_model(run).home()
+    is_own = any(digest in home for digest in content_of(find_data_set(data).cases).values())
+    if split != "test" or not is_own:
+        found = f"--split {split}" if is_own else "data that the run does not know"
         raise InputError(
             "--show-leak compares the run's own test part with what it was trained on, but got "
             f"{found}. Give the data set of the run, and --split test."
