@@ -98,7 +98,7 @@ def test_a_changed_training_image_in_other_data_is_refused_or_marked(
     assert [(pair["case_id"], pair["twin"]) for pair in told["pairs"]] == [
         ("images__copy", trained)
     ]
-    assert "1 near duplicate of such images" in (folder / "scorecard.html").read_text()
+    assert "1 near duplicate of images that had been" in (folder / "scorecard.html").read_text()
 
 
 def test_without_sketches_files_alone_are_known_again(breastseg, run_copy, changed, tmp_path):

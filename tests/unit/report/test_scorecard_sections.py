@@ -121,7 +121,7 @@ def test_near_duplicates_are_an_alarm_with_their_names():
     leaking = {"num_near_duplicates": 1, "pairs": [{**TWIN, "likeness": 0.934}]}
     page = scorecard_page(document_of(FITTED, own=False, leaking=leaking), [])
     assert "1 of 9 images had been seen: these figures flatter" in page
-    assert "1 near duplicate of such images" in page
+    assert "1 near duplicate of images that had been" in page
     for told in ("new 1", "old 7", "0.93"):
         assert told in page
 
