@@ -41,6 +41,17 @@ def divided_run(breastseg, twins, tmp_path_factory):
     return path
 
 
+def test_folds_that_ignore_groups_are_scored_and_marked(breastseg, twins, tmp_path):
+    answer = breastseg(
+        *("train", twins, "--recipe", "smoke", "--threads", 1, "--folds", 2),
+        *("--set", "preprocessing.size=32", "--set", "network.channels=[8,8]"),
+        *("--set", "optimisation.epochs=1", "--set", "split.by=image-ignoring-groups"),
+        *("--output", tmp_path / "folds"),
+    )
+    assert answer.code == 0, answer.told
+    assert "Leakage: " in answer.out
+
+
 def test_a_test_part_whose_twins_were_trained_on_is_refused(breastseg, divided_run, twins):
     answer = breastseg("evaluate", divided_run, twins)
     assert answer.code == 2
