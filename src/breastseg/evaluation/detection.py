@@ -62,6 +62,7 @@ FALSE_POSITIVE_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 class FrocPoint:
     """The sensitivity per lesion that a rate of false positives per image buys.
 
+    false_positives_per_image: the rate. sensitivity: share of the lesions found at it.
     threshold: the lowest score shown there; None where nothing may be shown.
     is_reached: whether all candidates together make so many false positives; if not, the
         sensitivity is that of all of them, and a higher rate would buy no more.
@@ -110,7 +111,7 @@ class AtThreshold:
 class DetectionSummary:
     """All detection figures of one model on one set of images.
 
-    min_iou: from which on a candidate finds a lesion, one to one; see matching.py.
+    min_iou: from which on a candidate finds a lesion, one to one.
     outlines: the lowest probability of a candidate's pixels; several where folds have their
         own operating threshold below it.
     note: why there is no ranking, where the findings have no score: then froc, average_precision

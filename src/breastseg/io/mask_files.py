@@ -143,13 +143,17 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, Float64[np.ndarray, "4 4"]]:
     import nibabel  # only where there is such a file
     from nibabel.filebasedimages import ImageFileError as NotNifti
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
     try:
         file = nibabel.nifti1.Nifti1Image.from_filename(path)
         values = np.asanyarray(file.dataobj)
     except FileNotFoundError:
         raise ImageFileError(f"{path}: expected a mask, but there is no such file.") from None
-    except (NotNifti, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
+    except (
+        *(NotNifti, HeaderDataError, WrapStructError),
+        *(OSError, EOFError, ValueError, zlib.error),
+    ) as error:
         raise ImageFileError(
             f"{path}: the NIfTI file is truncated or damaged ({error}). Copy or write it again."
         ) from None
@@ -195,7 +199,7 @@ def _diagonal_signs(affine: Float64[np.ndarray, "4 4"]) -> tuple[int, int] | Non
 
 def _read_channels(path: Path, size: Size) -> Float32[np.ndarray, "channels rows columns"]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             key = next((key for key in _KEYS if key in file.files), None)
             values = None if key is None else np.asarray(file[key], np.float32)
             found = ", ".join(file.files) or "nothing"

@@ -131,7 +131,7 @@ def overlay_jpeg(
     longer_side: int = LONGER_SIDE,
     legend: bool = True,
 ) -> bytes:
-    """Return the picture of draw_overlay as a JPEG file: a fifth of the PNG, for pages of many."""
+    """Return the picture of draw_overlay as a JPEG file, which is smaller."""
     picture = draw_overlay(
         pixels, mask, reference, lesions=lesions, longer_side=longer_side, legend=legend
     )

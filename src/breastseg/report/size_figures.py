@@ -1,6 +1,7 @@
 """Figures of sizes: what the model marked against what the reader drew."""
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -111,8 +112,8 @@ def _told(part: _Sizes) -> str:
     pairs = list(zip(part.reference, part.marked, strict=True))
     missed = sum(marked == 0 for _, marked in pairs)
     alarms = sum(reference == 0 for reference, _ in pairs)
-    ratios = sorted(marked / reference for reference, marked in pairs if reference and marked)
-    middle = f", median ratio {ratios[len(ratios) // 2]:.2f}" if ratios else ""
+    ratios = [marked / reference for reference, marked in pairs if reference and marked]
+    middle = f", median ratio {statistics.median(ratios):.2f}" if ratios else ""
     return (
         f"{part.label}: {len(pairs)} images, {missed} missed altogether, {alarms} false alarms"
         f"{middle}"

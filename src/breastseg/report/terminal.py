@@ -42,7 +42,7 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
         if row["role"] == "model" and row["model_minus_this"]:
             console.print(_difference(row))
     for warning in document["warnings"]:
-        console.print(f"[red]Leakage: {warning}")
+        console.print(f"[red]Warning: {warning}")
 
 
 def print_search(document: Mapping[str, Any], *, most: int = 20) -> None:
