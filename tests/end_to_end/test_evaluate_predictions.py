@@ -87,7 +87,11 @@ def test_probabilities_of_nnunet_bring_the_curves(score, masks, cases):
     assert document["calibration"]["before"] is None
     assert 0 < document["calibration"]["after"]["ece"] < 0.2
     assert document["warnings"] == []
-    for told in ("Lesions found, against false positives", "As they were given", "as given, ECE"):
+    for told in (
+        "Lesions found, against false positives",
+        "As they were given",
+        "Reliability of the pixels",
+    ):
         assert told in page
 
 
