@@ -158,7 +158,7 @@ def test_only_the_images_that_are_listed(score, masks, cases, tmp_path):
 def test_beside_a_run_on_what_it_held_out(score, masks, runs):
     run = runs["pytorch"]
     told = score(masks, "--against", run, code=2)
-    assert "were seen by" in told
+    assert "were trained on" in told
     assert "--split-of" in told
     document, _ = score(masks, "--against", run, "--split-of", run)
     test = open_run(run).split.parts["test"]

@@ -11,9 +11,12 @@ from scipy import ndimage
 from sklearn import metrics
 
 from breastseg.core.calibration import Bounds
+from breastseg.core.image import Case, Image
 from breastseg.evaluation.coverage import score_bounds
 from breastseg.evaluation.curves import Ranking, area_under_roc
-from breastseg.evaluation.reliability import Reliability, candidate_outcomes
+from breastseg.evaluation.matching import score_detection
+from breastseg.evaluation.reliability import Reliability
+from breastseg.evaluation.trust import Trust
 
 SHAPES = st.tuples(st.just(1), st.integers(1, 5), st.integers(1, 5))
 LEAST = 1e-7
@@ -107,28 +110,48 @@ maps = hnp.arrays(np.float32, (1, 6, 7), elements=st.sampled_from([0, 0.2, 0.5, 
 references = hnp.arrays(np.int32, (1, 6, 7), elements=st.sampled_from([0, 0, 0, 2, 3, 7]))
 
 
+def findings_of(probability, reference):
+    case = Case(case_id="c", image=Image(pixels=probability), reference=reference)
+    found = score_detection(case, probability, threshold=0.5, group="g")
+    trust = Trust(None)
+    trust.add(
+        *("c", "g"),
+        calibrated=probability,
+        raw=probability,
+        reference=reference,
+        candidates=found.candidates,
+    )
+    return trust.reliability()["findings"]
+
+
 @given(maps, references)
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_findings_come_true_as_sets_of_pixels_say(probability, reference):
     labels, count = ndimage.label(probability[0] >= 0.5, np.ones((3, 3)))
-    expected = []
+    squares, true = [], []
     for number in range(1, count + 1):
         inside = labels == number
         drawn = [reference[0] == label for label in np.unique(reference[reference > 0])]
         ious = [(inside & each).sum() / (inside | each).sum() for each in drawn]
-        expected.append((float(probability[0][inside].max()), max(ious, default=0) >= 0.1))
-    scores, came_true = candidate_outcomes(probability, reference)
-    assert sorted(zip(scores, came_true, strict=True)) == sorted(expected)
+        true.append(max(ious, default=0) >= 0.1)
+        squares.append((float(probability[0][inside].max()) - true[-1]) ** 2)
+    found = findings_of(probability, reference)
+    if not count:
+        assert found is None
+        return
+    assert found["brier"] == pytest.approx(np.mean(squares))
+    assert found["prevalence"] == pytest.approx(np.mean(true))
 
 
 @given(maps, references, flips)
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_findings_do_not_depend_on_the_side(probability, reference, axes):
-    before, after = (
-        sorted(zip(*candidate_outcomes(*pair), strict=True))
-        for pair in ((probability, reference), [np.flip(x, axes) for x in (probability, reference)])
-    )
-    assert before == after
+    before = findings_of(probability, reference)
+    after = findings_of(*(np.flip(each, axes) for each in (probability, reference)))
+    assert (before is None) == (after is None)
+    if before is not None:
+        assert after["ece"] == pytest.approx(before["ece"])
+        assert after["prevalence"] == pytest.approx(before["prevalence"])
 
 
 masks = hnp.arrays(np.bool_, (1, 5, 6))

@@ -18,7 +18,7 @@ from breastseg.evaluation.case_score import CaseScore, score_case
 from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.scorecard import Contender, exemplary_cases, summarise, to_document
 from breastseg.report.scorecard_page import Picture
-from breastseg.training.model import Model, is_ensemble, load_model, open_model
+from breastseg.training.model import is_ensemble, load_model, open_model
 from breastseg.workflows.contestants import (
     Answer,
     Contestant,
@@ -30,6 +30,7 @@ from breastseg.workflows.evaluate import NOT_TESTED, Evaluation
 from breastseg.workflows.given_evidence import GivenEvidence, unknown_training
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.scorecard_files import case_picture, write_scorecard
+from breastseg.workflows.seen_before import find_seen, warning_of
 
 log = logging.getLogger(__name__)
 
@@ -189,25 +190,18 @@ def _opponents(
             contestants.append(given_contestant(other, chosen.cases))
             continue
         model = open_model(path)
-        seen = _seen(model, chosen, hashes)
-        if seen:
-            text = f"{len(seen)} of {len(chosen.cases)} images were seen by {path} in training"
+        scored = {case.case_id: hashes[case.case_id] for case in chosen.cases}
+        if seen := find_seen([model], scored):
+            text = f"{path}: {warning_of(seen, num_scored=len(scored))}"
             if not allow_leakage:
                 raise SplitError(
-                    f"{text}, such as '{seen[0]}': its score would flatter. Score the images that "
-                    f"it held out by --split-of {path}, or add --allow-leakage."
+                    f"{text}: its score would flatter. Score the images that it held out by "
+                    f"--split-of {path}, or add --allow-leakage to see it marked as such."
                 )
             warnings.append(f"{text}: its figures flatter.")
         name = f"{model.recipe_name} ({model.framework}) {model.fingerprint}"
         contestants.append(RunContestant(name, model, load_model(model, threads=threads)))
     return contestants, warnings
-
-
-def _seen(model: Model, chosen: _Chosen, hashes: dict[str, str]) -> list[str]:
-    parts = model.home()
-    return [
-        case.case_id for case in chosen.cases if parts.get(hashes[case.case_id], "test") != "test"
-    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,14 +51,19 @@ class GivenEvidence:
             seen, threshold = answer.mask.astype(np.float32), DEFAULT_THRESHOLD
         else:
             seen = probability
+        image = score_detection(case, seen, threshold=threshold, group=group, label=files.label)
+        self._images.append(image)
+        if probability is not None:
             self._trust.add(
-                case.case_id, group, calibrated=seen, raw=seen, reference=case.reference
+                case.case_id,
+                group,
+                calibrated=probability,
+                raw=probability,
+                reference=case.reference,
+                candidates=image.candidates,
             )
         if not answer.is_cut:
             self._not_cut.append(case.case_id)
-        self._images.append(
-            score_detection(case, seen, threshold=threshold, group=group, label=files.label)
-        )
 
     def warnings(self) -> tuple[str, ...]:
         """Return what does not fit together."""
