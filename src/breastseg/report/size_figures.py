@@ -79,7 +79,7 @@ def _scatter(parts: Sequence[_Sizes], unit: str) -> Figure:
             axes.scatter(
                 *part.moved(zero),
                 s=14,
-                alpha=0.6,
+                alpha=0.8,
                 color=COLOURS[place % len(COLOURS)],
                 marker="os^D"[place % 4],
                 label=f"{part.label}, {len(part.reference)} images",
