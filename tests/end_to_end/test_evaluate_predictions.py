@@ -203,7 +203,9 @@ def test_the_masks_of_a_run_score_as_the_run_does(breastseg, score, runs, phanto
     ("arguments", "told"),
     [
         (["run", "data", "--predictions", "masks"], "takes the data alone"),
-        (["data"], "takes a run and the data"),
+        (["data"], "needs DATA"),
+        (["a", "b", "c"], "takes a run and the data"),
+        (["data", "--predictions", "masks", "--on", "other"], "takes no --predictions"),
         (["run", "data", "--only-predicted"], "belong to --predictions"),
         (["data", "--predictions", "masks", "--split", "train"], "--split-of RUN"),
     ],

@@ -9,10 +9,6 @@ import typer
 from breastseg.cli.options import hint
 from breastseg.core.errors import InputError
 
-OneDataSet = Annotated[
-    Path | None,
-    typer.Argument(metavar="DATA", help="A folder of scans and masks.", show_default=False),
-]
 SeveralDataSets = Annotated[
     list[Path] | None,
     typer.Option(
