@@ -49,7 +49,7 @@ def test_folds_that_ignore_groups_are_scored_and_marked(breastseg, twins, tmp_pa
         *("--output", tmp_path / "folds"),
     )
     assert answer.code == 0, answer.told
-    assert "Leakage: " in answer.out
+    assert "Warning: " in answer.out
 
 
 def test_a_test_part_whose_twins_were_trained_on_is_refused(breastseg, divided_run, twins):
@@ -64,7 +64,7 @@ def test_it_is_scored_and_marked_where_leakage_is_allowed(breastseg, divided_run
     folder = tmp_path / "card"
     answer = breastseg("evaluate", divided_run, twins, "--allow-leakage", "--output", folder)
     assert answer.code == 0, answer.told
-    assert "Leakage: " in answer.out
+    assert "Warning: " in answer.out
     (told,) = json.loads((folder / "scorecard.json").read_text())["leakage"]["runs"]
     assert told["groups_shared"] == len(open_run(divided_run).split.shared_groups()) > 0
     assert "these figures flatter" in (folder / "scorecard.html").read_text()
@@ -103,7 +103,7 @@ def test_a_changed_training_image_in_other_data_is_refused_or_marked(
     folder = tmp_path / "card"
     answer = breastseg("evaluate", run_copy, data, "--allow-leakage", "--output", folder)
     assert answer.code == 0, answer.told
-    assert "Leakage: 1 of 4 images are near duplicates" in answer.out
+    assert "Warning: 1 of 4 images are near duplicates" in answer.out
     told = json.loads((folder / "scorecard.json").read_text())["leakage"]
     assert (told["num_near_duplicates"], told["num_compared"]) == (1, 4)
     assert [(pair["case_id"], pair["twin"]) for pair in told["pairs"]] == [

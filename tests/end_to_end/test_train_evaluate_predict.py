@@ -229,7 +229,7 @@ def test_leakage_is_marked_in_the_table_too(breastseg, runs, phantom_data, tmp_p
         *("--allow-leakage", "--output", tmp_path),
     )
     assert answer.code == 0
-    assert "Leakage: " in answer.out
+    assert "Warning: " in answer.out
 
 
 def test_a_renamed_copy_of_a_training_image_is_known_again(

@@ -10,14 +10,12 @@ from breastseg.cli.options import (
     AsJson,
     DeviceName,
     Overwrite,
-    RunFolder,
     SplitName,
     Threads,
     Threshold,
     hint,
 )
 from breastseg.cli.shifting import (
-    OneDataSet,
     SeveralDataSets,
     evaluate_shift,
     require_on_alone,
@@ -25,20 +23,50 @@ from breastseg.cli.shifting import (
 
 
 def evaluate(
-    run: RunFolder,
-    data: OneDataSet = None,
+    places: Annotated[
+        list[Path],
+        typer.Argument(metavar="[RUN] DATA", help="A run, unless masks are given, and the data."),
+    ],
+    predictions: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Score the masks in this folder, whoever made them."),
+    ] = None,
     split: Annotated[
         SplitName, typer.Option(help="Part of the run's own data; other data is scored whole.")
     ] = SplitName.TEST,
     on: SeveralDataSets = None,
     against: Annotated[
         list[Path] | None,
-        typer.Option(metavar="RUN", help="Another run, compared image by image; repeatable."),
+        typer.Option(
+            metavar="RUN",
+            help="Another run, compared image by image; with --predictions also another folder of "
+            "masks; repeatable.",
+        ),
     ] = None,
+    split_of: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="With --predictions: score the --split of this run, not all images."
+        ),
+    ] = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With --predictions: score the case ids in this file, one a line."
+        ),
+    ] = None,
+    only_predicted: Annotated[
+        bool,
+        typer.Option(
+            "--only-predicted",
+            help="With --predictions: leave out images without a mask; the scorecard says so.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Where the scorecard goes.", show_default="RUN/scorecard; RUN/shift with --on"
+            help="Where the scorecard goes.",
+            show_default="RUN/scorecard; DIR/scorecard; RUN/shift with --on",
         ),
     ] = None,
     allow_leakage: Annotated[
@@ -52,13 +80,14 @@ def evaluate(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a run, beside the baselines that never look at the image.
+    """Score a run, or anyone's masks, beside the baselines that never look at the image.
 
     Per image at its original resolution; the mean with its 95 % interval over groups. Writes
     `scorecard.html`, `scorecard.json` and `cases.csv`.
 
         breastseg evaluate runs/mine Dataset_BUSI_with_GT
         breastseg evaluate runs/torch BUSI --against runs/tensorflow
+        breastseg evaluate --predictions nnunet-masks BUSI --split-of runs/mine
 
     With --on twice or more, how far the run carries: one table over the data sets, with the drop
     of the Dice, what of it goes with brightness, size, class and scanner, calibration and
@@ -66,14 +95,15 @@ def evaluate(
 
         breastseg evaluate runs/mine --on Dataset_BUSI_with_GT --on BUSBRA
     """
-    from breastseg.workflows import evaluate as workflow
+    from breastseg.cli.evaluating import evaluate_run_or_masks
+    from breastseg.workflows.evaluate_predictions import WhichImages
     from breastseg.workflows.progress import WorkBar, log_to_terminal
 
     log_to_terminal()
-    if on or data is None:
-        require_on_alone(data, on, against)
+    if predictions is None and (on or len(places) == 1):
+        require_on_alone(places[1] if len(places) > 1 else None, on, against, show_leak=show_leak)
         evaluate_shift(
-            run,
+            places[0],
             on or [],
             output=output,
             split=split.value,
@@ -84,10 +114,13 @@ def evaluate(
         )
         return
     with WorkBar() as bar:
-        result = workflow.evaluate(
-            run,
-            data,
-            split=split.value,
+        result = evaluate_run_or_masks(
+            places,
+            predictions=predictions,
+            images=WhichImages(
+                cases=cases, split_of=split_of, split=split.value, only_predicted=only_predicted
+            ),
+            on=on or (),
             against=against or (),
             output=output,
             allow_leakage=allow_leakage,

@@ -9,10 +9,6 @@ import typer
 from breastseg.cli.options import hint
 from breastseg.core.errors import InputError
 
-OneDataSet = Annotated[
-    Path | None,
-    typer.Argument(metavar="DATA", help="A folder of scans and masks.", show_default=False),
-]
 SeveralDataSets = Annotated[
     list[Path] | None,
     typer.Option(
@@ -21,16 +17,20 @@ SeveralDataSets = Annotated[
 ]
 
 
-def require_on_alone(data: Path | None, on: list[Path] | None, against: list[Path] | None) -> None:
+def require_on_alone(
+    data: Path | None, on: list[Path] | None, against: list[Path] | None, *, show_leak: bool
+) -> None:
     """Refuse what does not go together.
 
     Raises:
-        InputError: neither DATA nor --on, or --on beside DATA or --against.
+        InputError: neither DATA nor --on, or --on beside DATA, --against or --show-leak.
     """
     if not on:
         raise InputError("evaluate needs DATA, or --on A --on B to compare data sets.")
     if data is not None:
         raise InputError(f"--on takes the place of DATA: write --on {data}, too, or leave it out.")
+    if show_leak:
+        raise InputError("--show-leak is of one data set: write breastseg evaluate RUN DATA.")
     if against:
         raise InputError(
             "--on compares data sets for one run, --against runs on one data set: leave one out."

@@ -1,6 +1,7 @@
 """A data set that was read once from end to end, ready to be divided and trained on."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,3 +75,8 @@ def check_data(data_set: DataSet, progress: Progress) -> CheckedData:
 def content_of(cases: Sequence[CaseFiles]) -> dict[str, str]:
     """Return the SHA-256 of each image file by case id."""
     return {case.case_id: file_sha256(case.image_path) for case in cases}
+
+
+def content_fingerprint(digests: Iterable[str]) -> str:
+    """Return 12 hex digits that name a set of images by the SHA-256 of each, in any order."""
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:12]

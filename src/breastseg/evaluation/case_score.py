@@ -8,7 +8,7 @@ from breastseg.core.errors import ReferenceMaskError
 from breastseg.core.image import Case
 from breastseg.evaluation import overlap
 from breastseg.evaluation.overlap import Mask
-from breastseg.evaluation.surface import SizeUnit, Unit, score_surfaces
+from breastseg.evaluation.surface import SizeUnit, Unit, score_surfaces, size_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class CaseScore:
     predicted_lesion: whether anything was marked.
     hd95_unit: what hd, hd95 and assd are in, also where they are None.
     nsd: at nsd_tolerance, in the same unit.
+    reference_size: what the reader drew, in size_unit; 0 without a lesion.
     size_difference: mask minus reference, in size_unit; size_relative: over the reference.
     """
 
@@ -39,6 +40,7 @@ class CaseScore:
     assd: float | None
     nsd: float | None
     nsd_tolerance: float
+    reference_size: float
     size_difference: float
     size_unit: SizeUnit
     size_relative: float | None
@@ -63,6 +65,7 @@ def score_case(case: Case, mask: Mask, *, group: str, label: str | None = None) 
     reference = case.reference > 0
     spacing = case.image.spacing_mm
     surfaces = score_surfaces(mask, reference, spacing_mm=spacing)
+    nothing = np.zeros_like(reference)
     return CaseScore(
         case_id=case.case_id,
         group=group,
@@ -80,6 +83,7 @@ def score_case(case: Case, mask: Mask, *, group: str, label: str | None = None) 
         assd=surfaces.assd,
         nsd=surfaces.nsd,
         nsd_tolerance=surfaces.tolerance,
+        reference_size=size_error(reference, nothing, spacing_mm=spacing).difference,
         size_difference=surfaces.size.difference,
         size_unit=surfaces.size.unit,
         size_relative=surfaces.size.relative,

@@ -18,7 +18,7 @@ the curve, while here the sensitivity is that of a threshold that can be set.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,7 @@ FALSE_POSITIVE_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 class FrocPoint:
     """The sensitivity per lesion that a rate of false positives per image buys.
 
+    false_positives_per_image: the rate. sensitivity: share of the lesions found at it.
     threshold: the lowest score shown there; None where nothing may be shown.
     is_reached: whether all candidates together make so many false positives; if not, the
         sensitivity is that of all of them, and a higher rate would buy no more.
@@ -110,9 +111,11 @@ class AtThreshold:
 class DetectionSummary:
     """All detection figures of one model on one set of images.
 
-    min_iou: from which on a candidate finds a lesion, one to one; see matching.py.
+    min_iou: from which on a candidate finds a lesion, one to one.
     outlines: the lowest probability of a candidate's pixels; several where folds have their
         own operating threshold below it.
+    note: why there is no ranking, where the findings have no score: then froc, average_precision
+        and image_auc are None, and image_roc is empty.
     num_duplicates: candidates on lesions already found, counted as false positives.
     image_auc: area under the ROC curve of the images' highest scores.
     """
@@ -126,12 +129,13 @@ class DetectionSummary:
     num_candidates: int
     num_duplicates: int
     at_threshold: AtThreshold
-    froc: Froc
-    average_precision: Figure
-    image_auc: Figure
+    froc: Froc | None
+    average_precision: Figure | None
+    image_auc: Figure | None
     image_roc: tuple[CurvePoint, ...]
     by_label: tuple[Stratum, ...]
     by_size: tuple[Stratum, ...]
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,17 @@ def summarise(
         image_roc=roc_curve(cohort.ranked_images),
         by_label=by_label(images, seed=seed),
         by_size=by_size(images, seed=seed),
+    )
+
+
+def unranked(summary: DetectionSummary, note: str) -> DetectionSummary:
+    """Return a summary without what needs scores: for masks, whose findings have none.
+
+    Args:
+        note: why, to be read by people.
+    """
+    return replace(
+        summary, froc=None, average_precision=None, image_auc=None, image_roc=(), note=note
     )
 
 

@@ -32,7 +32,11 @@ class ScoredImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mean:
-    """Mean Dice over images with a lesion. interval: over groups; None with fewer than two."""
+    """Mean Dice over images with a lesion.
+
+    dice: None without images. interval: 95 %, over groups; None with fewer than two.
+    num_images: with a lesion. num_groups: that they belong to.
+    """
 
     dice: float | None
     interval: Interval | None
@@ -42,7 +46,10 @@ class Mean:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A difference in Dice. interval: over the groups of either side; None with one group."""
+    """A difference in Dice.
+
+    value: the difference. interval: over the groups of either side; None with one group.
+    """
 
     value: float
     interval: Interval | None
@@ -54,8 +61,10 @@ class RandomSplit:
 
     share_with_twin: expected share of its test images with a twin in its training part, by the
         groups of all images with a lesion that were scored.
-    seen, unseen: what the flattery is taken from; in_groups: from images with a twin alone.
-    inflation: share_with_twin times (seen minus unseen). dice: the honest one plus it.
+    in_groups: whether the flattery is taken from images with a twin alone.
+    seen, unseen: what it is taken from.
+    inflation: share_with_twin times (seen minus unseen).
+    dice: the honest one plus the inflation.
     """
 
     share_with_twin: float
@@ -68,7 +77,14 @@ class RandomSplit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inflation:
-    """unseen: the honest score. seen: on what was trained on. random_split: None if neither."""
+    """By how much the score of what was trained on, or of a random split, would flatter.
+
+    unseen: the honest score.
+    seen: of images that were trained on.
+    seen_minus_unseen: None without images on either side.
+    random_split: None without images on either side.
+    assumption: of the estimate, in words.
+    """
 
     unseen: Mean
     seen: Mean

@@ -63,6 +63,7 @@ class ReliabilitySummary:
 
     prevalence: share that came true. brier_of_prevalence: Brier score of saying just that
         every time; a score above it is worse than not looking.
+
     Intervals: 95 %, percentile bootstrap over groups; None with fewer than two. That of the ECE
         leans upwards, as the ECE itself does where bins hold little.
     """

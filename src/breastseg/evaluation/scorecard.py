@@ -27,8 +27,8 @@ from breastseg.evaluation.confidence import (
 )
 from breastseg.evaluation.surface import Unit
 
-SCHEMA_VERSION = 2
-"""1 had neither calibration nor guarantees, neither detection nor HD, ASSD, NSD and size error."""
+SCHEMA_VERSION = 3
+"""What each version brought is told in docs/reference/scorecard.md."""
 
 DEFINITIONS: Mapping[str, str] = {
     "dice": "per image with a lesion, all its lesions merged, at the original resolution; "

@@ -5,6 +5,7 @@ is dashed as well, so that a grey print can be read too.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ from breastseg.io.raster import encode_jpeg, encode_png
 MODEL_COLOUR = (230, 159, 0)
 READER_COLOUR = (86, 180, 233)
 LONGER_SIDE = 768
+JPEG_QUALITY = 88
+"""At which thin coloured lines stay crisp."""
 
 _RIM_COLOUR = (0, 0, 0)
 _STRIP_COLOUR = (16, 22, 28)
@@ -31,6 +34,33 @@ Grey = Float32[np.ndarray, "rows columns"]
 Mask = Bool[np.ndarray, "rows columns"]
 Colour = UInt8[np.ndarray, "rows columns 3"]
 Outline = Int[np.ndarray, "points 1 2"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The outline of a mask in a picture.
+
+    dash: drawn and left out by turns, in points along the line; None for a solid line.
+    empty: what the legend says of an empty mask.
+    """
+
+    mask: Mask
+    name: str
+    colour: tuple[int, int, int]
+    dash: tuple[int, int] | None = None
+    empty: str = "no lesion"
+
+
+def model_line(mask: Mask | None) -> list[Line]:
+    """Return the outline of what the model marked: solid orange; none where it has not looked."""
+    return [] if mask is None else [Line(mask=mask, name="model", colour=MODEL_COLOUR)]
+
+
+def reader_line(mask: Mask | None) -> list[Line]:
+    """Return the outline of what the reader drew: dashed blue; none where nobody has looked."""
+    if mask is None:
+        return []
+    return [Line(mask=mask, name="reader", colour=READER_COLOUR, dash=(_DASH, _GAP))]
 
 
 def overlay_png(
@@ -72,19 +102,40 @@ def draw_overlay(
     Raises:
         GeometryError: a mask has another shape than the image.
     """
-    for drawn in (mask, reference):
-        if drawn is not None and drawn.shape != pixels.shape:
+    lines = [*model_line(mask), *reader_line(reference)]
+    canvas = Pillow.fromarray(draw_lines(pixels, lines, longer_side=longer_side))
+    _number(canvas, lesions, longer_side / max(pixels.shape))
+    return np.asarray(_with_legend(canvas, lines) if legend else canvas)
+
+
+def draw_lines(pixels: Grey, lines: Sequence[Line], *, longer_side: int = LONGER_SIDE) -> Colour:
+    """Draw outlines over an image, the later ones on top; arguments and errors of draw_overlay."""
+    for line in lines:
+        if line.mask.shape != pixels.shape:
             raise GeometryError(
-                f"an outline must have the shape of its image {pixels.shape}, got {drawn.shape}."
+                f"an outline must have the shape of its image {pixels.shape}, got "
+                f"{line.mask.shape}."
             )
     scale = longer_side / max(pixels.shape)
     picture = np.repeat(_scaled(_windowed(pixels), scale)[..., None], 3, axis=2)
-    _outline(picture, mask, reference)
-    canvas = Pillow.fromarray(picture)
-    _number(canvas, lesions, scale)
-    if legend:
-        canvas = _with_legend(canvas, mask, reference)
-    return np.asarray(canvas)
+    _outline(picture, lines)
+    return picture
+
+
+def overlay_jpeg(
+    pixels: Grey,
+    mask: Mask | None,
+    reference: Mask | None = None,
+    *,
+    lesions: Sequence[Lesion] = (),
+    longer_side: int = LONGER_SIDE,
+    legend: bool = True,
+) -> bytes:
+    """Return the picture of draw_overlay as a JPEG file, which is smaller."""
+    picture = draw_overlay(
+        pixels, mask, reference, lesions=lesions, longer_side=longer_side, legend=legend
+    )
+    return encode_jpeg(picture, quality=JPEG_QUALITY)
 
 
 def thumbnail_jpeg(
@@ -111,7 +162,7 @@ def thumbnail_jpeg(
     scale = longer_side / max(pixels.shape)
     channels = [_scaled(colours[..., channel], scale) for channel in range(3)]
     picture = np.ascontiguousarray(np.stack(channels, axis=2))
-    _outline(picture, None, reference)
+    _outline(picture, reader_line(reference))
     return encode_jpeg(picture)
 
 
@@ -132,7 +183,8 @@ def triptych_png(
     outlined = draw_overlay(pixels, mask, reference, longer_side=longer_side, legend=False)
     gap = np.full((len(plain), _PANEL_GAP, 3), _STRIP_COLOUR, np.uint8)
     canvas = Pillow.fromarray(np.hstack([plain, gap, seen, gap, outlined]))
-    return encode_png(np.asarray(_with_legend(canvas, mask, reference)))
+    lines = [*model_line(mask), *reader_line(reference)]
+    return encode_png(np.asarray(_with_legend(canvas, lines)))
 
 
 def _windowed(pixels: Grey) -> UInt8[np.ndarray, "rows columns"]:
@@ -151,15 +203,16 @@ def _scaled(
     return np.asarray(cv2.resize(grey, (columns, rows), interpolation=method), np.uint8)
 
 
-def _outline(picture: Colour, mask: Mask | None, reference: Mask | None) -> None:
-    """Draw both lines with a dark rim, the dashed one on top so that both show where they meet."""
+def _outline(picture: Colour, lines: Sequence[Line]) -> None:
+    """Draw all lines with a dark rim, dashed ones last so that all show where they meet."""
     shape = picture.shape[:2]
     thickness = max(2, round(max(shape) / 384))
-    model = [] if mask is None else _outlines(mask, shape)
-    reader = [] if reference is None else _outlines(reference, shape)
-    cv2.polylines(picture, [*model, *reader], True, _RIM_COLOUR, thickness + 2, cv2.LINE_AA)
-    cv2.polylines(picture, model, True, MODEL_COLOUR, thickness, cv2.LINE_AA)
-    cv2.polylines(picture, _dashes(reader), False, READER_COLOUR, thickness, cv2.LINE_AA)
+    outlines = [_outlines(line.mask, shape) for line in lines]
+    rims = [outline for each in outlines for outline in each]
+    cv2.polylines(picture, rims, True, _RIM_COLOUR, thickness + 2, cv2.LINE_AA)
+    for line, drawn in zip(lines, outlines, strict=True):
+        pieces = drawn if line.dash is None else _dashes(drawn, *line.dash)
+        cv2.polylines(picture, pieces, line.dash is None, line.colour, thickness, cv2.LINE_AA)
 
 
 def _outlines(mask: Mask, shape: tuple[int, ...]) -> list[Outline]:
@@ -177,11 +230,11 @@ def _outlines(mask: Mask, shape: tuple[int, ...]) -> list[Outline]:
     return list(outlines)
 
 
-def _dashes(outlines: Sequence[Outline]) -> list[Outline]:
+def _dashes(outlines: Sequence[Outline], dash: int, gap: int) -> list[Outline]:
     return [
-        outline[start : start + _DASH]
+        outline[start : start + dash]
         for outline in outlines
-        for start in range(0, len(outline), _DASH + _GAP)
+        for start in range(0, len(outline), dash + gap)
     ]
 
 
@@ -199,21 +252,17 @@ def _number(canvas: Pillow.Image, lesions: Sequence[Lesion], scale: float) -> No
         draw.text((x + 4 - left / 2, y + 3 - top / 2), text, fill=_RIM_COLOUR, font=font)
 
 
-def _with_legend(canvas: Pillow.Image, mask: Mask | None, reference: Mask | None) -> Pillow.Image:
+def _with_legend(canvas: Pillow.Image, lines: Sequence[Line]) -> Pillow.Image:
     font = _font(canvas)
     height = round(2.2 * font.size)
     whole = Pillow.new("RGB", (canvas.width, canvas.height + height), _STRIP_COLOUR)
     whole.paste(canvas)
     draw, x, y = ImageDraw.Draw(whole), font.size, canvas.height + height // 2
-    for drawn, name, colour, dashed in (
-        (mask, "model", MODEL_COLOUR, False),
-        (reference, "reader", READER_COLOUR, True),
-    ):
-        if drawn is None:
-            continue
-        for start in (0, 12, 24) if dashed else (0,):
-            draw.line((x + start, y, x + start + (7 if dashed else 31), y), fill=colour, width=3)
-        text = name if drawn.any() else f"{name}: no lesion"
+    for line in lines:
+        for start in (0, 12, 24) if line.dash else (0,):
+            end = x + start + (7 if line.dash else 31)
+            draw.line((x + start, y, end, y), fill=line.colour, width=3)
+        text = line.name if line.mask.any() else f"{line.name}: {line.empty}"
         draw.text((x + 40, y), text, fill=_TEXT_COLOUR, font=font, anchor="lm")
         x += 40 + draw.textlength(text, font) + 1.5 * font.size
     return whole

@@ -10,7 +10,12 @@ from breastseg.evaluation.reliability import Bin, ReliabilitySummary
 from breastseg.report.detection_figures import froc_figure, roc_figure
 from breastseg.report.figures import Figure, dice_histogram, reliability_diagram
 from breastseg.report.rendering import between, fixed, p_value, plural, render, require_local
+from breastseg.report.size_figures import size_scatter
 
+TABLE_OF_MEANS = (
+    "Means over images, each at its own resolution, never pooled over pixels; below each its 95 % "
+    "interval."
+)
 _ROLES = {
     "best": "Best",
     "median": "Around the median",
@@ -26,15 +31,21 @@ class Picture:
     picture: URL of the overlay, as in PredictionEntry.
     role: why it is shown: best, median, worst or false alarm.
     dice: None where the image has no lesion.
+    guaranteed: URL of a picture with the guaranteed outlines, too; None where there is none.
+    abstains: whether the model is not sure of this image.
     """
 
     case_id: str
     picture: str
     role: str
     dice: float | None
+    guaranteed: str | None = None
+    abstains: bool = False
 
     def __post_init__(self) -> None:
-        require_local(self.case_id, self.picture)
+        for url in (self.picture, self.guaranteed):
+            if url is not None:
+                require_local(self.case_id, url)
         if self.role not in _ROLES:
             raise InputError(
                 f"case '{self.case_id}': the role must be one of {', '.join(_ROLES)}, "
@@ -47,6 +58,12 @@ class Picture:
         score = "no lesion in the reference" if self.dice is None else f"Dice {self.dice:.3f}"
         return f"{self.case_id}: outlines of the model and of the reader; {score}"
 
+    @property
+    def alternative_guaranteed(self) -> str:
+        """The picture with the guaranteed outlines, in words."""
+        outer = "the model is not sure: no outer outline" if self.abstains else "the outer outline"
+        return f"{self.case_id}: outlines of the model and of the reader, the inner one; {outer}"
+
 
 def scorecard_page(
     document: Mapping[str, Any], pictures: Sequence[Picture], *, figures: Sequence[Figure] = ()
@@ -56,7 +73,8 @@ def scorecard_page(
     Args:
         document: what evaluation.scorecard.to_document returned, or was read of its JSON file.
         pictures: shown by role, in their order.
-        figures: further ones, such as figures.training_curves; the histogram is made here.
+        figures: further ones on the training, such as figures.training_curves; all of the
+            scores are made here.
     """
     table = document["table"]
     by_role = [
@@ -67,15 +85,39 @@ def scorecard_page(
         "scorecard.html",
         title=f"Scorecard: {table[0]['name']}",
         document=document,
+        sections=list(_sections(document, pictures, figures)),
+        table_of_means=TABLE_OF_MEANS,
         model=table[0]["summary"],
         tiles=[*_score_tiles(table), *_lesion_tiles(document.get("detection"))],
         detection_figures=_detection_figures(document.get("detection")),
         verdicts=list(_verdicts(table)),
         lines=_lines([row["summary"] for row in table]),
-        figures=[*_histogram(document), *figures],
+        figures=[*_histogram(document), *size_scatter(document["cases"])],
+        training_figures=figures,
         pictures_by_role=[part for part in by_role if part[1]],
+        guaranteed=[picture for picture in pictures if picture.guaranteed],
         **_trust(document.get("calibration", {"note": ""})),
     )
+
+
+def _sections(
+    document: Mapping[str, Any], pictures: Sequence[Picture], figures: Sequence[Figure]
+) -> Iterator[tuple[str, str]]:
+    """Yield anchor and name of the sections that the page has."""
+    sections = (
+        ("score", "Score", True),
+        ("leakage", "Seen before?", "leakage" in document),
+        ("inflation", "Inflation", document.get("inflation")),
+        ("by-class", "By class", document["by_label"]),
+        ("by-fold", "By fold", document.get("by_fold")),
+        ("lesions", "Lesions", "detection" in document),
+        ("probabilities", "Probabilities", "calibration" in document),
+        ("cases", "Cases", pictures),
+        ("training", "Training", figures),
+        ("method", "Method", True),
+        ("not-tested", "Not tested", True),
+    )
+    return ((anchor, name) for anchor, name, is_there in sections if is_there)
 
 
 def _score_tiles(table: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
@@ -98,7 +140,7 @@ def _lesion_tiles(detection: Mapping[str, Any] | None) -> Iterator[dict[str, str
 
 
 def _detection_figures(detection: Mapping[str, Any] | None) -> list[Figure]:
-    if detection is None or not detection["num_lesions"]:
+    if detection is None or not detection["num_lesions"] or detection["froc"] is None:
         return []
     return [froc_figure(detection), *([roc_figure(detection)] if detection["image_roc"] else [])]
 
@@ -192,7 +234,10 @@ def _trust(calibration: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the section on probabilities needs beside the document."""
     if "after" not in calibration:
         return {"temperature_told": "", "reliability": []}
-    summaries = {name: read_reliability(calibration[name]) for name in ("before", "after")}
+    names = [name for name in ("before", "after") if calibration[name] is not None]
+    summaries = {name: read_reliability(calibration[name]) for name in names}
+    if len(names) == 1:
+        summaries = {"as given": summaries[names[0]]}
     return {
         "temperature_told": _temperature_told(calibration["temperatures"]),
         "reliability": [reliability_diagram(summaries)],
@@ -200,6 +245,8 @@ def _trust(calibration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _temperature_told(temperatures: Sequence[float]) -> str:
+    if not temperatures:
+        return ""
     if len(temperatures) > 1:
         each = ", ".join(f"{value:.2f}" for value in temperatures)
         return f"Every logit is divided by a temperature, {each} in the folds."

@@ -45,7 +45,7 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
     if inflation := document.get("inflation"):
         console.print(escape(_inflation_lines(inflation)))
     for warning in document["warnings"]:
-        console.print(f"[bold red]Leakage: {escape(warning)}")
+        console.print(f"[bold red]Warning: {escape(warning)}")
 
 
 def _inflation_lines(inflation: Mapping[str, Any]) -> str:

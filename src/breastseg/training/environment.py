@@ -3,7 +3,6 @@
 The command line is not noted, since it names the folders of a machine or of patients.
 """
 
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -16,6 +15,7 @@ import breastseg
 from breastseg.backends.protocol import Backend
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.cases import DataSet
+from breastseg.datasets.checked import content_fingerprint
 
 _PACKAGES = {"pytorch": ("torch",), "tensorflow": ("tensorflow", "keras")}
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -36,7 +36,6 @@ def environment_of(
         content: SHA-256 of each image file by case id.
         threads: what the user asked for; None leaves the number to the framework.
     """
-    digest = hashlib.sha256("".join(sorted(content.values())).encode()).hexdigest()
     return {
         "framework": backend.name,
         "device": backend.device,
@@ -49,7 +48,7 @@ def environment_of(
         "git": checkout(Path(breastseg.__file__).parent),
         "data": str(data_set.root.resolve()),
         "layout": data_set.layout,
-        "data_fingerprint": digest[:12],
+        "data_fingerprint": content_fingerprint(content.values()),
         "recipe_fingerprint": recipe.fingerprint(),
         "seed": recipe.seed,
     }

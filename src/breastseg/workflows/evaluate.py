@@ -1,31 +1,24 @@
 """breastseg evaluate: an honest score of a run, as a table, a page and JSON."""
 
-import csv
-import dataclasses
-import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from breastseg.core.image import Case
 from breastseg.datasets.cases import read_case
-from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.scorecard import exemplary_cases, summarise, to_document
-from breastseg.io.atomic import write_json, write_text
 from breastseg.report.figures import Figure, fold_curves, training_curves
-from breastseg.report.overlays import overlay_png
-from breastseg.report.rendering import data_uri
-from breastseg.report.scorecard_page import Picture, scorecard_page
+from breastseg.report.scorecard_page import Picture
 from breastseg.training.model import Model
 from breastseg.workflows.leakage import leakage_certificate
 from breastseg.workflows.progress import Reading, log_file, silent_reading
-from breastseg.workflows.scoring import Judge, Scored, score_models
+from breastseg.workflows.scorecard_files import case_picture, write_scorecard
+from breastseg.workflows.scoring import Scored, score_models
 from breastseg.workflows.show_leak import inflation_of, require_own_test_part
 
 log = logging.getLogger(__name__)
-_PICTURE_SIDE = 512
+_SHOWN_BOUNDS = {"best": 1, "median": 2, "worst": 2, "false alarm": 1}
 
 NOT_TESTED = (
     "A probability is right on average over pixels, not in every image; a finding's score is its "
@@ -95,14 +88,13 @@ def evaluate(
     )
     folder = output or _default_folder(run, scored)
     with log_file(folder):
-        document = _document(scored)
-        if show_leak:
-            document["inflation"] = inflation_of(scored, data, reading)
+        inflation = inflation_of(scored, data, reading) if show_leak else None
+        document = _document(scored, inflation)
         log.info("; ".join(f"{name}: {text}" for name, text in document["details"].items()))
         for row in document["table"]:
             log.info("%s: mean Dice %s", row["name"], row["summary"]["dice"]["value"])
-        pictures = _pictures(scored)
-        _write(folder, document, pictures, scored.models[0])
+        pictures, curves = _pictures(scored), _curves(scored.models[0])
+        write_scorecard(folder, document, pictures, figures=curves)
     return Evaluation(output=folder, document=document)
 
 
@@ -112,7 +104,7 @@ def _default_folder(run: Path, scored: Scored) -> Path:
     return run / f"scorecard-{scored.data_name}"
 
 
-def _document(scored: Scored) -> dict[str, Any]:
+def _document(scored: Scored, inflation: dict[str, Any] | None) -> dict[str, Any]:
     card = summarise(*scored.contenders, folds=scored.folds)
     assert scored.evidence is not None
     own = scored.is_own_data
@@ -127,6 +119,7 @@ def _document(scored: Scored) -> dict[str, Any]:
             "leakage": leakage_certificate(
                 scored.models[0], content, scored.exposures[0], is_own_data=own
             ),
+            "inflation": inflation,
         },
     )
 
@@ -134,41 +127,22 @@ def _document(scored: Scored) -> dict[str, Any]:
 def _pictures(scored: Scored) -> list[Picture]:
     """Draw the exemplary cases; only these are predicted a second time."""
     files = {case.case_id: case for case in scored.cases}
+    model = scored.models[0]
+    calibration = None if model.is_ensemble else model.runs[0].calibration
     pictures = []
     for role, chosen in exemplary_cases(scored.contenders[0].scores).items():
-        for score in chosen:
-            overlay = _overlay(scored.judge, read_case(files[score.case_id]))
+        for place, score in enumerate(chosen):
+            case = read_case(files[score.case_id])
+            found = scored.judge.predict(0, case)
+            bounds = None
+            if calibration and calibration.is_fitted and place < _SHOWN_BOUNDS[role]:
+                bounds = calibration.bounds(found.probability)
             pictures.append(
-                Picture(case_id=score.case_id, picture=overlay, role=role, dice=score.dice)
+                case_picture(
+                    case, found.mask, score, role=role, lesions=found.lesions, bounds=bounds
+                )
             )
     return pictures
-
-
-def _overlay(judge: Judge, case: Case) -> str:
-    assert case.reference is not None
-    found = judge.predict(0, case)
-    overlay = overlay_png(
-        case.image.pixels[0],
-        found.mask[0],
-        case.reference[0] > 0,
-        lesions=found.lesions,
-        longer_side=_PICTURE_SIDE,
-    )
-    return data_uri(overlay)
-
-
-def _write(
-    folder: Path, document: dict[str, Any], pictures: Sequence[Picture], model: Model
-) -> None:
-    write_json(folder / "scorecard.json", document)
-    text = io.StringIO()
-    fields = [field.name for field in dataclasses.fields(CaseScore)]
-    table = csv.DictWriter(text, fields)
-    table.writeheader()
-    table.writerows(document["cases"])
-    write_text(folder / "cases.csv", text.getvalue())
-    page = scorecard_page(document, pictures, figures=_curves(model))
-    write_text(folder / "scorecard.html", page)
 
 
 def _curves(model: Model) -> list[Figure]:

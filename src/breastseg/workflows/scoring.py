@@ -11,7 +11,7 @@ from breastseg.core.errors import SplitError
 from breastseg.core.image import Case
 from breastseg.core.lesion import check_threshold
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
-from breastseg.datasets.checked import content_of
+from breastseg.datasets.checked import content_fingerprint, content_of
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import case_groups
 from breastseg.datasets.splits import PARTS
@@ -269,6 +269,9 @@ def _details(
         "Trained in": model.framework,
         "Trained on": f"{run.environment['layout']} ({run.environment['data_fingerprint']})",
         "Scored on": f"{data_set.layout}, {selection.described}: {len(selection.cases)} images",
+        "Fingerprint of the images": content_fingerprint(
+            selection.sha256[case.case_id] for case in selection.cases
+        ),
         "Split": split,
         "Intervals over": method,
         "Operating threshold": ", ".join(f"{each:g}" for each in thresholds),

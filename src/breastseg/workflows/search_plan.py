@@ -11,9 +11,9 @@ from typing import Any, Literal
 from breastseg.core.errors import InputError, SearchFolderError
 from breastseg.core.recipe import Recipe, parse_recipe
 from breastseg.core.search_space import Label, SearchSpace, parse_space
+from breastseg.datasets.checked import content_fingerprint, content_of
 from breastseg.datasets.layouts import find_data_set
 from breastseg.io.atomic import make_folder, write_json
-from breastseg.io.raster import file_sha256
 from breastseg.training.sampling import PrunerName, Strategy, StudyPlan
 
 PLAN_NAME = "plan.json"
@@ -172,8 +172,7 @@ def plan_search(
 
 
 def _data_fingerprint(data: Path) -> str:
-    digests = sorted(file_sha256(case.image_path) for case in find_data_set(data).cases)
-    return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
+    return content_fingerprint(content_of(find_data_set(data).cases).values())
 
 
 def join_folder(plan: SearchPlan, folder: Path) -> None:

@@ -9,6 +9,7 @@ from breastseg.core.image import Case, Image
 from breastseg.evaluation.baselines import ALL_BACKGROUND, best_constant_mask
 from breastseg.evaluation.case_score import score_case
 from breastseg.evaluation.scorecard import (
+    SCHEMA_VERSION,
     Contender,
     dice_difference,
     exemplary_cases,
@@ -173,7 +174,7 @@ def test_the_document_is_json_without_nan(scores):
         Contender(name="twin", scores=[replace(score) for score in scores], role="baseline"),
     )
     document = to_document(card, details={"Model": "m"}, warnings=["w"], not_tested=["CT"])
-    assert document["schema_version"] == 2
+    assert document["schema_version"] == SCHEMA_VERSION
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert all(np.isfinite(number) for number in numbers_in(document))
     assert len(document["cases"]) == len(scores)

@@ -25,6 +25,7 @@ def score(case_id, dice, group=None):
         assd=None,
         nsd=None,
         nsd_tolerance=3.0,
+        reference_size=9.0,
         size_difference=0.0,
         size_unit="px",
         size_relative=None,
