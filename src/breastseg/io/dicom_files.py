@@ -1,0 +1,173 @@
+"""Which DICOM series lie in a folder, whatever its files are called."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
+
+from breastseg.core.scan_faults import ScanError, ScanFault
+
+_PREAMBLE = 128
+_SUFFIXES = (".dcm", ".dicom", ".ima")
+_MULTI_FRAME_CT = "1.2.840.10008.5.1.4.1.1.2.1"
+
+OnScanError = Callable[[ScanError], None]
+"""Told of a file that is refused; where it returns, the file is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesSummary:
+    """One series of a folder; nothing in it names a patient.
+
+    kind: what its objects are in plain words, such as "CT", "CT localizer" or "RTSTRUCT".
+    paths: its files, sorted by name.
+    """
+
+    series_instance_uid: str
+    study_instance_uid: str
+    modality: str
+    kind: str
+    paths: tuple[Path, ...]
+
+    @property
+    def num_files(self) -> int:
+        """How many files it has; a multi-frame object is one."""
+        return len(self.paths)
+
+
+def refuse(error: ScanError) -> None:
+    """Stop at the first damaged file.
+
+    Raises:
+        ScanError: always.
+    """
+    raise error
+
+
+def find_series(root: Path, on_error: OnScanError = refuse) -> list[SeriesSummary]:
+    """List the series in a folder and all its subfolders, or of one file.
+
+    Files that are no DICOM are passed over, hidden ones too. No pixel is read.
+
+    Args:
+        on_error: told of DICOM files that cannot be read; the first is refused by default,
+            since it may be a slice that a series then lacks.
+
+    Raises:
+        ScanError: not-dicom where there is no such path; damaged-file.
+    """
+    return group_series(_files(root), on_error)
+
+
+def group_series(paths: Iterable[Path], on_error: OnScanError = refuse) -> list[SeriesSummary]:
+    """List the series that files belong to, sorted by study and series; see find_series."""
+    series: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
+    for path in paths:
+        try:
+            header = _identity(path)
+        except ScanError as error:
+            on_error(error)
+            continue
+        uids = (str(header.get("StudyInstanceUID", "")), str(header.get("SeriesInstanceUID", "")))
+        series.setdefault(uids, []).append((path, header))
+    return [_summary(uids, members) for uids, members in sorted(series.items(), key=lambda x: x[0])]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is meant as DICOM, by its first bytes, or by its ending where it is damaged.
+
+    Source: DICOM PS3.10, section 7.1; files without a preamble begin with group 0008.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_PREAMBLE + 6)
+    except OSError:
+        return False
+    magic, group = start[_PREAMBLE : _PREAMBLE + 4], start[_PREAMBLE + 4 :]
+    if magic == b"DICM" or group == b"\x02\0" or start.startswith((b"\x08\0\0\0", b"\x08\0\x05\0")):
+        return True
+    return path.suffix.lower() in _SUFFIXES or not start.strip(b"\0")
+
+
+def read_header(path: Path, tags: list[str] | None = None) -> Dataset:
+    """Read all attributes but the pixels, or only those of these keywords.
+
+    Raises:
+        ScanError: not-dicom, damaged-file.
+    """
+    if not path.is_file():
+        raise ScanError(ScanFault.NOT_DICOM, path, "expected a DICOM file, found none")
+    if not is_dicom(path):
+        raise ScanError(ScanFault.NOT_DICOM, path, "expected a DICOM file, found another kind")
+    try:
+        with warnings.catch_warnings():
+            # Values that break the standard are checked where they are used.
+            warnings.simplefilter("ignore")
+            header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
+            header.decode()
+    # A malformed file can make the parser raise nearly anything.
+    except Exception as error:
+        found = f"the DICOM file cannot be parsed ({type(error).__name__})"
+        raise ScanError(ScanFault.DAMAGED_FILE, path, found) from None
+    if "SOPClassUID" not in header or not header.get("SeriesInstanceUID"):
+        found = "expected SOPClassUID and SeriesInstanceUID in the file, found none"
+        raise ScanError(ScanFault.DAMAGED_FILE, path, found)
+    return header
+
+
+_IDENTITY = [
+    "SOPClassUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "ImageType",
+]
+
+
+def _identity(path: Path) -> Dataset:
+    return read_header(path, _IDENTITY)
+
+
+def _summary(uids: tuple[str, str], members: list[tuple[Path, Dataset]]) -> SeriesSummary:
+    headers = [header for _, header in members]
+    return SeriesSummary(
+        series_instance_uid=uids[1],
+        study_instance_uid=uids[0],
+        modality=str(headers[0].get("Modality", "")),
+        kind=_kind(headers),
+        paths=tuple(sorted(path for path, _ in members)),
+    )
+
+
+def _kind(headers: list[Dataset]) -> str:
+    modality = str(headers[0].get("Modality", "")) or UID(headers[0].SOPClassUID).name
+    if all(is_localizer(header) for header in headers):
+        return f"{modality} localizer"
+    if headers[0].SOPClassUID == _MULTI_FRAME_CT:
+        return f"{modality} multi-frame"
+    return modality
+
+
+def is_localizer(header: Dataset) -> bool:
+    """Whether an image says of itself that it is a scout view, DICOM PS3.3, section C.8.2.1.1.1."""
+    image_type = header.get("ImageType") or []
+    return "LOCALIZER" in ([image_type] if isinstance(image_type, str) else list(image_type))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+        return
+    if not root.is_dir():
+        found = "expected a DICOM file or a folder, but there is no such path"
+        raise ScanError(ScanFault.NOT_DICOM, root, found)
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder, name)
+            if not name.startswith(".") and path.is_file() and is_dicom(path):
+                yield path

@@ -1,0 +1,119 @@
+"""Reading a DICOM CT series as one volume in HU, or refusing it; nothing is guessed."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from breastseg.core.image import Image, Pixels
+from breastseg.core.scan_faults import ScanError, ScanFault
+from breastseg.core.series import Series
+from breastseg.io.dicom_files import SeriesSummary, find_series, group_series, read_header
+from breastseg.io.dicom_frames import Frame, ct_frames
+from breastseg.io.dicom_pixels import decode_frame
+from breastseg.io.slice_stack import Stack, stack_frames
+
+Source = SeriesSummary | Path | Sequence[Path]
+
+# The lowest value of the 12-bit HU scale; what is below, or declared as padding, is no measurement.
+FLOOR_HU = -1024.0
+
+
+def series_case_id(series_instance_uid: str, modality: str) -> str:
+    """Return "ct-" or "us-" and 12 hex digits of the SHA-256 of the SeriesInstanceUID.
+
+    >>> series_case_id("1.2.3", "CT")
+    'ct-c47f5b18b8a4'
+    """
+    digest = hashlib.sha256(series_instance_uid.encode("ascii", "replace")).hexdigest()
+    return f"{modality.lower()}-{digest[:12]}"
+
+
+def read_series(source: Source) -> Series:
+    """Read one CT series: single or multi-frame, or a single slice.
+
+    Args:
+        source: a summary of find_series; files of one series; or a file or folder with one CT
+            series, beside which other modalities may lie.
+
+    Returns:
+        The series; voxels in HU, affine from (slice, row, column) to LPS.
+
+    Raises:
+        ScanError: see core.scan_faults for all the reasons.
+    """
+    summary = _one_series(source)
+    headers = [(path, read_header(path)) for path in summary.paths]
+    frames = [frame for path, header in headers for frame in ct_frames(path, header)]
+    stack = stack_frames(frames)
+    if stack.tilt_degrees:
+        raise ScanError(ScanFault.GANTRY_TILT, summary.paths[0], _tilted(stack))
+    pixels, notes = _hounsfield(stack.frames)
+    return Series(
+        case_id=series_case_id(summary.series_instance_uid, "CT"),
+        modality="CT",
+        image=Image(pixels=pixels, affine=stack.affine),
+        series_instance_uid=summary.series_instance_uid,
+        study_instance_uid=summary.study_instance_uid,
+        instance_paths=_instance_paths(stack.frames),
+        frame_of_reference_uid=stack.frames[0].frame_of_reference_uid,
+        notes=notes,
+    )
+
+
+def _one_series(source: Source) -> SeriesSummary:
+    if isinstance(source, SeriesSummary):
+        return source
+    if isinstance(source, Path):
+        place, found = source, find_series(source)
+    else:
+        place, found = Path(source[0]), group_series(source)
+    slices = [series for series in found if series.kind in ("CT", "CT multi-frame")]
+    chosen = slices or found
+    if not chosen:
+        raise ScanError(ScanFault.NOT_DICOM, place, "expected a CT series, found no DICOM file")
+    if len(chosen) > 1:
+        listed = ", ".join(f"{series.paths[0]} ({series.num_files} files)" for series in chosen[:5])
+        found_text = f"expected one CT series, found {len(chosen)}, which begin with {listed}"
+        raise ScanError(ScanFault.SEVERAL_SERIES, place, found_text)
+    return chosen[0]
+
+
+def _instance_paths(frames: Sequence[Frame]) -> tuple[Path, ...]:
+    paths = tuple(frame.path for frame in frames)
+    return paths[:1] if len(set(paths)) == 1 else paths
+
+
+def _tilted(stack: Stack) -> str:
+    return (
+        f"expected slices that lie straight above each other, found a gantry tilt of "
+        f"{stack.tilt_degrees:.1f} degrees"
+    )
+
+
+def _hounsfield(frames: Sequence[Frame]) -> tuple[Pixels, tuple[str, ...]]:
+    """Decode frame by frame into one volume, so that no second copy is held."""
+    pixels = np.empty((len(frames), *frames[0].size), np.float32)
+    padded = 0
+    for at, frame in enumerate(frames):
+        stored = decode_frame(frame.path, frame.index, frame.transfer_syntax)
+        np.multiply(stored, np.float32(frame.slope), out=pixels[at], casting="unsafe")
+        pixels[at] += np.float32(frame.intercept)
+        padded += _clear_padding(pixels[at], stored, frame)
+    notes = []
+    if padded:
+        notes.append(f"{padded} voxels of padding were set to {FLOOR_HU:g} HU.")
+    return pixels, tuple(notes)
+
+
+def _clear_padding(
+    values: Float32[np.ndarray, "rows columns"], stored: np.ndarray, frame: Frame
+) -> int:
+    """Set what is no measurement to the floor; return how many voxels that were."""
+    nothing = values < FLOOR_HU
+    if frame.padding is not None:
+        nothing |= (stored >= frame.padding[0]) & (stored <= frame.padding[1])
+    values[nothing] = FLOOR_HU
+    return int(np.count_nonzero(nothing))
