@@ -73,7 +73,7 @@ class ScanFault(StrEnum):
     LOCALIZER = (
         "localizer",
         "the images are localizers (projections, not slices)",
-        "Name the axial series of the same study.",
+        "Leave localizers out, and name the slices alone.",
     )
     NOT_HU = (
         "not-hu",
@@ -139,7 +139,7 @@ class ScanFault(StrEnum):
     GANTRY_TILT = (
         "gantry-tilt",
         "the slices are shifted evenly against each other: the gantry was tilted",
-        "Ask for resampling of the tilt, which interpolates.",
+        "Read it with resample_tilt, which interpolates onto a straight grid.",
     )
     SHIFTED_SLICES = (
         "shifted-slices",
