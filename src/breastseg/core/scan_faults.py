@@ -85,6 +85,11 @@ class ScanFault(StrEnum):
         "RescaleSlope or RescaleIntercept is absent or no finite number above 0",
         "Export the original series; without them there are no Hounsfield units.",
     )
+    PHOTOMETRY = (
+        "photometry",
+        "the colours are stored in a way that has no luminance here",
+        "Export the images as grey, RGB or YBR.",
+    )
     # Geometry
     NO_ORIENTATION = (
         "no-orientation",
@@ -145,6 +150,32 @@ class ScanFault(StrEnum):
         "shifted-slices",
         "a slice lies beside the line of the others",
         "Export the series again, or remove the slice that does not belong.",
+    )
+    # NIfTI
+    NOT_NIFTI = (
+        "not-nifti",
+        "the file is no NIfTI volume",
+        "Convert it to .nii or .nii.gz.",
+    )
+    DIMENSIONS = (
+        "dimensions",
+        "the file holds several volumes, several values at each voxel, or no voxel",
+        "Save each volume as a file of its own.",
+    )
+    NO_AFFINE = (
+        "no-affine",
+        "neither sform nor qform says where the voxels lie",
+        "Convert the original series again with a tool that writes an affine.",
+    )
+    AMBIGUOUS_AFFINE = (
+        "ambiguous-affine",
+        "sform and qform, or sform and pixdim, contradict each other",
+        "Save it again in a tool where it looks right, with both forms alike.",
+    )
+    NOT_FINITE = (
+        "not-finite",
+        "a voxel is NaN or infinite",
+        "Replace such voxels by a value that the scanner could measure.",
     )
 
 

@@ -20,8 +20,11 @@ from breastseg.core.scan_faults import ScanError, ScanFault
 Stored = Shaped[np.ndarray, "rows columns *samples"]
 
 
-def decode_frame(path: Path, index: int, transfer_syntax: str) -> Stored:
+def decode_frame(path: Path, index: int, transfer_syntax: str, *, raw: bool = True) -> Stored:
     """Return the stored values of one frame, in the type of the file.
+
+    Args:
+        raw: leave YBR as it is stored; else it becomes RGB.
 
     Raises:
         ScanError: no-pixels, truncated-pixels, undecodable-pixels, transfer-syntax.
@@ -30,19 +33,19 @@ def decode_frame(path: Path, index: int, transfer_syntax: str) -> Stored:
         # Values that break the standard are checked where they are used.
         warnings.simplefilter("ignore")
         try:
-            return _decode(path, index, transfer_syntax)
+            return _decode(path, index, transfer_syntax, raw)
         # A malformed file can make a decoder raise nearly anything.
         except Exception as error:
             raise _refusal(path, error, transfer_syntax) from None
 
 
-def _decode(path: Path, index: int, transfer_syntax: str) -> Stored:
+def _decode(path: Path, index: int, transfer_syntax: str, raw: bool) -> Stored:
     source: Any = path
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
         # pydicom seeks the pixels in the file, which here begin to exist once it is inflated.
         source = dcmread(path)
     try:
-        pixels: Stored = pixel_array(source, index=index, raw=True)
+        pixels: Stored = pixel_array(source, index=index, raw=raw)
     except RuntimeError:
         if transfer_syntax != JPEGExtended12Bit:
             raise

@@ -1,6 +1,5 @@
 """Reading a DICOM CT series as one volume in HU, or refusing it; nothing is guessed."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from jaxtyping import Float32
 
 from breastseg.core.image import Image, Pixels
 from breastseg.core.scan_faults import ScanError, ScanFault
-from breastseg.core.series import Series
+from breastseg.core.series import Series, series_case_id
 from breastseg.io.dicom_files import (
     CT_KINDS,
     SeriesSummary,
@@ -26,16 +25,6 @@ Source = SeriesSummary | Path | Sequence[Path]
 
 # The lowest value of the 12-bit HU scale; what is below, or declared as padding, is no measurement.
 FLOOR_HU = -1024.0
-
-
-def series_case_id(series_instance_uid: str, modality: str) -> str:
-    """Return "ct-" or "us-" and 12 hex digits of the SHA-256 of the SeriesInstanceUID.
-
-    >>> series_case_id("1.2.3", "CT")
-    'ct-c47f5b18b8a4'
-    """
-    digest = hashlib.sha256(series_instance_uid.encode("ascii", "replace")).hexdigest()
-    return f"{modality.lower()}-{digest[:12]}"
 
 
 def read_series(source: Source, *, resample_tilt: bool = False) -> Series:

@@ -16,8 +16,9 @@ def is_nifti(path: Path) -> bool:
 def is_dicom(path: Path) -> bool:
     """Whether a file is meant as DICOM, by its first bytes, or by its ending where it is damaged.
 
-    A file of zeros alone, or without any byte, may have been one: it counts, and is refused when
-    it is read, so that a slice is not lost in silence.
+    A file of zeros alone, or without any byte, may have been one if its name has no ending, or one
+    of digits as in a UID: it counts, and is refused when it is read, so that a slice is not lost
+    in silence.
 
     Source: DICOM PS3.10, section 7.1; files without a preamble begin with group 0008.
     """
@@ -31,4 +32,5 @@ def is_dicom(path: Path) -> bool:
         return True
     if start.startswith(b"\x08\0") and start[3:4] == b"\0":
         return True
-    return path.suffix.lower() in _DICOM_SUFFIXES or not start.strip(b"\0")
+    nameless = not path.suffix or path.suffix[1:].isdigit()
+    return path.suffix.lower() in _DICOM_SUFFIXES or (nameless and not start.strip(b"\0"))

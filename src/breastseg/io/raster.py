@@ -91,11 +91,12 @@ def _to_grey(picture: Pillow.Image) -> Luminance:
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         coloured = np.asarray(picture.convert("RGBA"), np.float32)
         over_black = coloured[..., :3] * (coloured[..., 3:] / 255)
-        return _luminance(over_black)
-    return _luminance(np.asarray(picture.convert("RGB"), np.float32))
+        return luminance(over_black)
+    return luminance(np.asarray(picture.convert("RGB"), np.float32))
 
 
-def _luminance(colours: Float32[np.ndarray, "rows columns 3"]) -> Luminance:
+def luminance(colours: Float32[np.ndarray, "rows columns 3"]) -> Luminance:
+    """Return the whole grey values of red, green and blue, in their unit."""
     return np.rint(colours @ _RED_GREEN_BLUE).astype(np.float32)
 
 
