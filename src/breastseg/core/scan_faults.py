@@ -62,8 +62,8 @@ class ScanFault(StrEnum):
     # Series
     MODALITY = (
         "modality",
-        "the object is of another modality than can be used here",
-        "Name a scan of the modality that is asked for.",
+        "the object is of another modality than the command or its model is for",
+        "Name a scan of the right modality, or choose a model for this one.",
     )
     SEVERAL_SERIES = (
         "several-series",

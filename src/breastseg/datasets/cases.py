@@ -25,6 +25,7 @@ class CaseFiles:
     lesion_values: mask values that mean lesion, where the data set says so.
     label: the class of the image, such as benign, malignant or normal.
     fold: the data set's own published fold.
+    frame: of a multi-frame DICOM file, from 0.
     """
 
     case_id: str
@@ -35,6 +36,7 @@ class CaseFiles:
     patient_id: str | None = None
     label: str | None = None
     fold: int | None = None
+    frame: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

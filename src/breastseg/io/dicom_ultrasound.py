@@ -1,6 +1,8 @@
 """Reading DICOM ultrasound: frames as luminance, with the size of a pixel where it is certain."""
 
+import hashlib
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,25 @@ def read_ultrasound(path: Path, frame: int | None = None) -> Series:
         instance_paths=(path,),
         notes=(*notes, *_annotation_notes(header)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One ultrasound file; digits are 8 hex digits of the SHA-256 of its SOPInstanceUID."""
+
+    path: Path
+    digits: str
+    num_frames: int
+
+
+def read_instance(path: Path) -> Instance:
+    """Read how a file is told from others of its series; errors of read_header."""
+    header = read_header(
+        path, ["SOPClassUID", "SeriesInstanceUID", "SOPInstanceUID", "NumberOfFrames"]
+    )
+    uid = str(header.get("SOPInstanceUID", ""))
+    digits = hashlib.sha256(uid.encode("ascii", "replace")).hexdigest()[:8]
+    return Instance(path=path, digits=digits, num_frames=num_frames(header))
 
 
 def num_frames(header: Dataset) -> int:

@@ -45,7 +45,8 @@ logging.getLogger("nibabel.global").propagate = False
 def read_nifti(path: Path) -> Image:
     """Read a volume on its own grid.
 
-    Slope and intercept are applied; the affine maps (slice, row, column) to LPS. Volumes keep their orientation, oblique ones too: nothing is resampled or flipped.
+    Slope and intercept are applied; the affine maps (slice, row, column) to LPS. Volumes
+    keep their orientation, oblique ones too: nothing is resampled or flipped.
 
     Raises:
         ScanError: not-nifti, damaged-file, truncated-pixels, dimensions, no-spacing, no-affine,
