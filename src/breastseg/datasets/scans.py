@@ -24,7 +24,7 @@ _RESULT_FILES = ("mask.png", "overlay.png")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scans:
-    """Images to predict, sorted by case id, the masks among them, and notes on what was left out."""
+    """Images to predict, sorted by case id; masks among them; notes on what else was left out."""
 
     cases: tuple[CaseFiles, ...]
     masks: tuple[Path, ...]
