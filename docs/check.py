@@ -1,7 +1,7 @@
 """Check the docs against the code: `python docs/check.py`, or with --write to mend them.
 
 The references of the command line, of recipes and networks, of losses and of the findings of an
-inspection are generated; links between pages must lead somewhere.
+inspection and of refused scans are generated; links between pages must lead somewhere.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from breastseg.core.recipe import NETWORKS
 from breastseg.core.recipes import RECIPES
+from breastseg.core.scan_faults import ScanFault
 from breastseg.core.search_spaces import SPACES
 from breastseg.datasets.inspection.findings import KINDS
 from breastseg.networks.losses import LOSSES, LossDefinition
@@ -20,6 +21,7 @@ from breastseg.networks.spec import num_parameters
 ROOT = Path(__file__).resolve().parent.parent
 CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
 INSPECTION_PAGE = ROOT / "docs" / "reference" / "inspection.md"
+REFUSALS_PAGE = ROOT / "docs" / "reference" / "refusals.md"
 LOSSES_PAGE = ROOT / "docs" / "reference" / "losses.md"
 RECIPES_PAGE = ROOT / "docs" / "reference" / "recipes.md"
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -82,6 +84,16 @@ and how often it is right on real data:
 | code | severity | what it is | what to do |
 | --- | --- | --- | --- |
 """
+REFUSALS_INTRODUCTION = """
+# Why a DICOM or NIfTI file is refused
+
+Nothing about geometry or units is ever guessed. Each reason has a code, which ends the message in
+square brackets and does not change between versions; in Python it is `ScanError.fault`. What is
+read, and how: [Read CT, DICOM and NIfTI](../how-to/read-dicom-and-nifti.md).
+
+| code | what was found | what to do |
+| --- | --- | --- |
+"""
 EXIT_CODES = """
 ## Exit codes
 
@@ -143,6 +155,12 @@ def inspection_page() -> str:
     return NOTE + INSPECTION_INTRODUCTION.lstrip() + "\n".join(rows) + "\n"
 
 
+def refusals_page() -> str:
+    """Return the reference of the reasons to refuse a scan."""
+    rows = [f"| `{fault}` | {fault.meaning} | {fault.mend} |" for fault in ScanFault]
+    return NOTE + REFUSALS_INTRODUCTION.lstrip() + "\n".join(rows) + "\n"
+
+
 def losses_page() -> str:
     """Return the reference of the losses."""
     lines = ["", "## In one table", "", "| loss | formula | range |", "| --- | --- | --- |"]
@@ -187,6 +205,7 @@ def main() -> int:
         (RECIPES_PAGE, recipes_page),
         (LOSSES_PAGE, losses_page),
         (INSPECTION_PAGE, inspection_page),
+        (REFUSALS_PAGE, refusals_page),
     )
     for page, make in pages:
         text = make()
