@@ -1,6 +1,7 @@
 """From a folder of scans to a score and a report, in both frameworks."""
 
 import csv
+import html
 import json
 import re
 import shutil
@@ -219,7 +220,7 @@ def test_seen_images_are_refused_unless_told_and_then_marked(
     expected = parts[split] if split in parts else sum(parts.values(), ())
     assert case_ids(scorecard) == set(expected)
     page = (tmp_path / "scorecard" / "scorecard.html").read_text()
-    assert scorecard["warnings"][0] in page
+    assert scorecard["warnings"][0] in html.unescape(page)
 
 
 def test_leakage_is_marked_in_the_table_too(breastseg, runs, phantom_data, tmp_path):

@@ -44,6 +44,10 @@ def evaluate(
     allow_leakage: Annotated[
         bool, typer.Option(help="Score images that the run has seen; the scorecard says so.")
     ] = False,
+    show_leak: Annotated[
+        bool,
+        typer.Option("--show-leak", help="Say how much scoring training images would flatter."),
+    ] = False,
     threshold: Threshold = None,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -87,6 +91,7 @@ def evaluate(
             against=against or (),
             output=output,
             allow_leakage=allow_leakage,
+            show_leak=show_leak,
             threshold=threshold,
             threads=threads,
             reading=bar,

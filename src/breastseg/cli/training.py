@@ -174,19 +174,23 @@ def _show_run(run: "Run", *, as_json: bool) -> None:
 
     show_values({"run": str(run.path), **summary(run)}, as_json=as_json)
     command = ["breastseg", "evaluate", str(run.path), str(run.environment["data"])]
+    command += ["--allow-leakage"] if run.split.divides_groups else []
     hint(f"Score it with: {shlex.join(command)}")
 
 
 def _show_folds(path: Path, data: Path, threads: int | None, *, as_json: bool) -> None:
     """Score every image by the fold that held it out, and say what was trained."""
     from breastseg.report.terminal import print_scorecard
+    from breastseg.training.model import open_model
     from breastseg.workflows.cross_validate import summary
     from breastseg.workflows.evaluate import evaluate
     from breastseg.workflows.progress import WorkBar, log_to_terminal
 
     log_to_terminal()
+    # Who ignores groups in training has asked for a leak, and the scorecard marks it.
+    asked = any(run.split.divides_groups for run in open_model(path).runs)
     with WorkBar() as bar:
-        scored = evaluate(path, data, threads=threads, reading=bar)
+        scored = evaluate(path, data, allow_leakage=asked, threads=threads, reading=bar)
     dice = scored.document["table"][0]["summary"]["dice"]
     show_values(
         {"run": str(path), **summary(path), "out_of_fold_dice": round(dice["value"], 4)},

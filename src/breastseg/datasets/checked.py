@@ -8,6 +8,8 @@ from breastseg.core.errors import LayoutError
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import case_groups
+from breastseg.datasets.signatures import signature_of
+from breastseg.datasets.sketches import Sketches, sketches_of
 from breastseg.io.raster import file_sha256
 
 Progress = Callable[[str, int, int], None]
@@ -19,12 +21,14 @@ class CheckedData:
 
     groups: group by case id, which no split divides. method: what the groups are, in words.
     content: SHA-256 of each image file by case id, to know the data again.
+    sketches: of the images in the order of the cases, to know them again where they were changed.
     """
 
     data_set: DataSet
     groups: dict[str, str] = field(repr=False)
     method: str
     content: dict[str, str] = field(repr=False)
+    sketches: Sketches = field(repr=False)
 
 
 def find_training_data(data: Path) -> DataSet:
@@ -53,13 +57,18 @@ def check_data(data_set: DataSet, progress: Progress) -> CheckedData:
         ImageFileError, ReferenceMaskError, GeometryError: a case that cannot be used.
     """
     cases = data_set.cases
+    signatures = []
     for done, files in enumerate(cases, start=1):
-        read_case(files)
+        signatures.append(signature_of(read_case(files).image.pixels[0]))
         progress("Checking images and masks", done, len(cases))
-    groups, method = case_groups(
-        cases, progress=lambda done: progress("Looking for near duplicates", done, len(cases))
+    groups, method = case_groups(cases, signatures=signatures)
+    return CheckedData(
+        data_set=data_set,
+        groups=groups,
+        method=method,
+        content=content_of(cases),
+        sketches=sketches_of(signatures),
     )
-    return CheckedData(data_set=data_set, groups=groups, method=method, content=content_of(cases))
 
 
 def content_of(cases: Sequence[CaseFiles]) -> dict[str, str]:

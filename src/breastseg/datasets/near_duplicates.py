@@ -41,13 +41,15 @@ _SURE_CORRELATION = 0.7
 _CROPS = ((0.0, 0.0), (0.05, 0.0), (0.0, 0.05), (0.05, 0.05))
 
 _COARSE = 12
-_ALIGNED = 16
+ALIGNED = 16
+"""Frequencies per axis that crops are compared by."""
 _ROWS, _COLUMNS, _CHUNK = 1024, 4096, 4096
 _METHOD = "near duplicates 1"
 """Goes into the key of the cache: to be changed with anything above, or with signatures."""
 _CACHE = "near-duplicate-groups"
 
-_CROPPINGS = np.stack([cropping(*crop)[:_ALIGNED, :_ALIGNED] for crop in _CROPS])
+CROPPINGS = np.stack([cropping(*crop)[:ALIGNED, :ALIGNED] for crop in _CROPS])
+"""What cutting a twentieth off some ends of one axis does to them; the first cuts nothing."""
 
 Pairs = Int[np.ndarray, "pairs 2"]
 Links = Int[np.ndarray, "pairs 3"]
@@ -58,9 +60,12 @@ log = logging.getLogger(__name__)
 
 
 def case_groups(
-    cases: Sequence[CaseFiles], *, progress: Callable[[int], None] = lambda done: None
+    cases: Sequence[CaseFiles],
+    *,
+    signatures: Sequence[Signature] | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[dict[str, str], str]:
-    """Group cases by patient where every one has one, else by near duplicates.
+    """Group cases by patient where every one has one, else by near duplicates; see there.
 
     Returns:
         Group by case id, and in words what the groups are.
@@ -71,11 +76,15 @@ def case_groups(
     patients = {case.case_id: case.patient_id for case in cases if case.patient_id is not None}
     if len(patients) == len(cases):
         return patients, "patient"
-    return near_duplicate_groups(cases, progress=progress), "near-duplicate group"
+    groups = near_duplicate_groups(cases, signatures=signatures, progress=progress)
+    return groups, "near-duplicate group"
 
 
 def near_duplicate_groups(
-    cases: Sequence[CaseFiles], *, progress: Callable[[int], None] = lambda done: None
+    cases: Sequence[CaseFiles],
+    *,
+    signatures: Sequence[Signature] | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, str]:
     """Assign each case to a group; a group bears the id of its first case.
 
@@ -84,7 +93,8 @@ def near_duplicate_groups(
     are called.
 
     Args:
-        cases: the images; those that are not in the cache are read.
+        cases: the images.
+        signatures: of the images; where None, they are read unless the cache has their groups.
         progress: called with the number of images read so far.
 
     Returns:
@@ -96,11 +106,9 @@ def near_duplicate_groups(
     contents = [file_sha256(case.image_path) for case in cases]
     numbers = cached_numbers(contents)
     if numbers is None:
-        signatures = []
-        for done, case in enumerate(cases, start=1):
-            signatures.append(signature_of(read_luminance(case.image_path)))
-            progress(done)
-        numbers, _ = group_numbers(signatures)
+        numbers, _ = group_numbers(
+            _signatures(cases, progress) if signatures is None else signatures
+        )
         keep_numbers(contents, numbers)
     else:
         log.info("near-duplicate groups of %d images are known from earlier", len(cases))
@@ -109,6 +117,14 @@ def near_duplicate_groups(
     for case, number in zip(cases, numbers.tolist(), strict=True):
         first.setdefault(number, case.case_id)
     return {c.case_id: first[n] for c, n in zip(cases, numbers.tolist(), strict=True)}
+
+
+def _signatures(cases: Sequence[CaseFiles], progress: Callable[[int], None]) -> list[Signature]:
+    signatures = []
+    for done, case in enumerate(cases, start=1):
+        signatures.append(signature_of(read_luminance(case.image_path)))
+        progress(done)
+    return signatures
 
 
 def cached_numbers(contents: Sequence[str]) -> Numbers | None:
@@ -227,7 +243,7 @@ def likeness(first: Signature, second: Signature) -> tuple[float, bool]:
 
 
 def _best_of_crops(first: Details, second: Details) -> Float32[np.ndarray, " pairs"]:
-    first, second = first[:, :_ALIGNED, :_ALIGNED], second[:, :_ALIGNED, :_ALIGNED]
+    first, second = first[:, :ALIGNED, :ALIGNED], second[:, :ALIGNED, :ALIGNED]
     best = np.maximum(_best_crop(first, second), _best_crop(second, first))
     return np.asarray(best, np.float32)
 
@@ -236,9 +252,9 @@ def _best_crop(cut: Details, whole: Details) -> Float32[np.ndarray, " pairs"]:
     """Return the highest correlation over the crops of the first pictures."""
     best = np.zeros(len(cut), np.float32)
     length = np.maximum(np.linalg.norm(whole, axis=(1, 2)), 1e-6)
-    for along_rows in _CROPPINGS:
+    for along_rows in CROPPINGS:
         stretched = along_rows @ cut
-        for along_columns in _CROPPINGS:
+        for along_columns in CROPPINGS:
             window = stretched @ along_columns.T
             window[:, 0, 0] = 0  # the mean
             products = np.einsum("nij,nij->n", window, whole)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import rich.box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from breastseg.report.search_figures import plain, short
@@ -41,8 +42,38 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
     for row in document["table"][1:]:
         if row["role"] == "model" and row["model_minus_this"]:
             console.print(_difference(row))
+    if inflation := document.get("inflation"):
+        console.print(escape(_inflation_lines(inflation)))
     for warning in document["warnings"]:
-        console.print(f"[red]Leakage: {warning}")
+        console.print(f"[bold red]Leakage: {escape(warning)}")
+
+
+def _inflation_lines(inflation: Mapping[str, Any]) -> str:
+    """Say by how much a score would have been inflated, as lines; see evaluation.inflation."""
+    lines = [
+        f"Had what was trained on been scored, over {inflation['seen']['num_images']} images:",
+        f"  held out (honest)  Dice {_mean_dice(inflation['unseen'])}",
+        f"  trained on         Dice {_mean_dice(inflation['seen'])}",
+    ]
+    if (gap := inflation["seen_minus_unseen"]) is not None:
+        lines.append(f"  inflated by             {_span(gap)}")
+    if (split := inflation["random_split"]) is not None:
+        lines.append(
+            f"A random split, by estimate: Dice {split['dice']:.3f}, inflated by "
+            f"{_span(split['inflation'])}; {split['share_with_twin']:.0%} of its test images "
+            "would have a twin in its training part."
+        )
+        lines.append(inflation["assumption"])
+    return "\n".join(lines)
+
+
+def _mean_dice(mean: Mapping[str, Any]) -> str:
+    return _figure({"value": mean["dice"], "interval": mean["interval"]}, 3, interval=True)
+
+
+def _span(gap: Mapping[str, Any]) -> str:
+    span = gap["interval"]
+    return f"{gap['value']:+.3f}" + (f" [{span['low']:+.3f}, {span['high']:+.3f}]" if span else "")
 
 
 def print_search(document: Mapping[str, Any], *, most: int = 20) -> None:
@@ -92,8 +123,7 @@ def _gap_lines(document: Mapping[str, Any]) -> str:
 
 
 def _signed(gap: Mapping[str, Any]) -> str:
-    span = gap["interval"]
-    return f"{gap['gap']:+.3f}" + (f" [{span['low']:+.3f}, {span['high']:+.3f}]" if span else "")
+    return _span({"value": gap["gap"], "interval": gap["interval"]})
 
 
 def _difference(row: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from breastseg.training.model import Model
 from breastseg.workflows.leakage import leakage_certificate
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.scoring import Judge, Scored, score_models
+from breastseg.workflows.show_leak import inflation_of, require_own_test_part
 
 log = logging.getLogger(__name__)
 _PICTURE_SIDE = 512
@@ -52,6 +53,7 @@ def evaluate(
     allow_leakage: bool = False,
     threshold: float | None = None,
     threads: int | None = None,
+    show_leak: bool = False,
     reading: Reading = silent_reading,
 ) -> Evaluation:
     """Score a run on its own test part, or on the whole of other data.
@@ -69,14 +71,18 @@ def evaluate(
         allow_leakage: score images of any other part than test, with a warning.
         threshold: operating threshold in (0, 1]; each run's own where None.
         threads: of the CPU; None takes all.
+        show_leak: predict the training images, too, and say how much they would have flattered.
         reading: told of the progress.
 
     Raises:
+        InputError: show_leak of anything but the run's own test part.
         SplitError: an image was trained on, or the part is empty.
         LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
         RunFolderError, WeightsError: a run.
         OutputError: the scorecard cannot be written.
     """
+    if show_leak:
+        require_own_test_part(run, data, split)
     scored = score_models(
         (run, *against),
         data,
@@ -90,6 +96,8 @@ def evaluate(
     folder = output or _default_folder(run, scored)
     with log_file(folder):
         document = _document(scored)
+        if show_leak:
+            document["inflation"] = inflation_of(scored, data, reading)
         log.info("; ".join(f"{name}: {text}" for name, text in document["details"].items()))
         for row in document["table"]:
             log.info("%s: mean Dice %s", row["name"], row["summary"]["dice"]["value"])
@@ -116,7 +124,9 @@ def _document(scored: Scored) -> dict[str, Any]:
         not_tested=NOT_TESTED,
         evidence={
             **scored.evidence.to_document(is_own_data=own),
-            "leakage": leakage_certificate(scored.models[0], content, is_own_data=own),
+            "leakage": leakage_certificate(
+                scored.models[0], content, scored.exposures[0], is_own_data=own
+            ),
         },
     )
 

@@ -23,7 +23,13 @@ from breastseg.inference.segment import Prediction, find
 from breastseg.training.model import Model, OpenModel, load_model, open_model
 from breastseg.workflows.evidence import Evidence
 from breastseg.workflows.progress import Reading
-from breastseg.workflows.seen_before import Seen, find_seen, refusal_of, warning_of
+from breastseg.workflows.seen_before import (
+    Exposure,
+    all_seen,
+    exposures_of,
+    refusal_of,
+    warning_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +38,14 @@ log = logging.getLogger(__name__)
 class _Selection:
     """The cases that are scored, and what must be said of them.
 
-    sha256: of each image file by case id. seen: before, by any of the models.
+    sha256: of each image file by case id. exposures: see Scored.
     """
 
     cases: tuple[CaseFiles, ...]
     sha256: dict[str, str]
     described: str
     is_own_data: bool
-    seen: dict[str, Seen]
+    exposures: list[Exposure]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +54,7 @@ class Scored:
 
     contenders: the models in the order given, then the baselines.
     details: what was measured and how, to be read by people.
-    seen: of the cases, those that any of the models had seen before.
+    exposures: what of the cases each of the models had seen before.
     folds: for a cross-validation, the fold by case id of the images that one held out.
     evidence: of the first model, where it was asked for.
     """
@@ -57,7 +63,7 @@ class Scored:
     contenders: Sequence[Contender]
     cases: Sequence[CaseFiles]
     details: dict[str, str]
-    seen: dict[str, Seen]
+    exposures: list[Exposure]
     is_own_data: bool
     data_name: str
     folds: dict[str, str]
@@ -67,9 +73,8 @@ class Scored:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What makes the figures too good."""
-        if not self.seen:
-            return ()
-        return (f"{warning_of(self.seen, num_scored=len(self.cases))}.",)
+        seen = all_seen(self.exposures)
+        return (f"{warning_of(seen, num_scored=len(self.cases))}.",) if seen else ()
 
     @property
     def model_contenders(self) -> list[Contender]:
@@ -97,7 +102,7 @@ def score_models(
         check_threshold(threshold)
     opened = [open_model(path) for path in paths]
     data_set = find_data_set(data)
-    selection = _select(opened, data_set, split, allow_leakage=allow_leakage)
+    selection = _select(opened, data_set, split, allow_leakage=allow_leakage, reading=reading)
     groups, method = _groups(opened[0], data_set, selection)
     judge = Judge(
         models=[load_model(model, threads=threads) for model in opened],
@@ -116,7 +121,7 @@ def score_models(
         contenders=_contenders(opened, judge, list(zip(*rows, strict=True))),
         cases=selection.cases,
         details=_details(opened[0], data_set, selection, method, threshold),
-        seen=selection.seen,
+        exposures=selection.exposures,
         is_own_data=selection.is_own_data,
         data_name=data_set.root.resolve().name,
         folds=_folds(opened[0], selection),
@@ -181,7 +186,12 @@ class Judge:
 
 
 def _select(
-    models: Sequence[Model], data_set: DataSet, split: str, *, allow_leakage: bool
+    models: Sequence[Model],
+    data_set: DataSet,
+    split: str,
+    *,
+    allow_leakage: bool,
+    reading: Reading,
 ) -> _Selection:
     """Choose the cases to score, and refuse those that a model has seen."""
     hashes = content_of(data_set.cases)
@@ -197,8 +207,8 @@ def _select(
         described = "all images" if known else "all images of data that the run has not seen"
     if not chosen:
         raise SplitError(_no_cases(models[0], data_set, split))
-    seen = find_seen(models, {case.case_id: hashes[case.case_id] for case in chosen})
-    if seen and not allow_leakage:
+    exposures = exposures_of(models, chosen, hashes, reading)
+    if (seen := all_seen(exposures)) and not allow_leakage:
         raise refusal_of(seen, num_scored=len(chosen))
     if 0 < len(known) < len(data_set.cases) and split != "all":
         log.warning(
@@ -210,7 +220,7 @@ def _select(
         sha256=hashes,
         described=described,
         is_own_data=bool(known),
-        seen=seen,
+        exposures=exposures,
     )
 
 

@@ -13,6 +13,7 @@ from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import CheckedData, check_data, content_of, find_training_data
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import group_sizes
+from breastseg.datasets.sketches import read_and_sketch
 from breastseg.datasets.splits import DataSplit, split_cases
 from breastseg.evaluation.baselines import best_constant_mask
 from breastseg.evaluation.overlap import Mask, dice
@@ -32,6 +33,7 @@ from breastseg.training.checkpoint import (
 from breastseg.training.environment import environment_of
 from breastseg.training.fit import Listener, fit
 from breastseg.training.lock import only_trainer
+from breastseg.training.sketch_file import SKETCHES_NAME, save_sketches
 from breastseg.training.tracking import Listeners, Tracker
 from breastseg.workflows.calibrate import calibrate_run, make_usable
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
@@ -106,6 +108,7 @@ def train(
             ),
             content=checked.content,
         )
+        save_sketches(path, checked.content, checked.sketches)
         return _train(run, backend, hardware, data_set, listener, reading)
 
 
@@ -148,6 +151,8 @@ def _resume(
             f"{data_set.root}: expected the {len(run.content)} images that {run.path} was begun "
             "with, but images were added, removed or changed. Restore them, or train anew."
         )
+    if not (run.path / SKETCHES_NAME).is_file():  # killed before, or begun by an older version
+        save_sketches(run.path, run.content, read_and_sketch(data_set.cases, reading))
     backend = _backend(run.recipe, run.framework, hardware)
     return _train(run, backend, hardware, data_set, listener, reading)
 

@@ -16,10 +16,12 @@ from breastseg.workflows.evidence import Evidence
 SHAPE = (1, 24, 32)
 GUARANTEE = ConformalThreshold(threshold=0.3, alpha=0.1, tolerance=0.1, num_groups=20)
 TOO_FEW = ConformalThreshold(threshold=None, alpha=0.1, tolerance=0.1, num_groups=5)
-CLEAN = {"images_shared": 0, "groups_shared": 0}
+CLEAN = {"images_shared": 0, "groups_shared": 0, "near_duplicates_shared": 0}
 
 
-def document_of(calibration, *, num_normal=3, num_lesion=6, shared=CLEAN, seen=0, own=True):
+def document_of(
+    calibration, *, num_normal=3, num_lesion=6, shared=CLEAN, seen=0, own=True, leaking=None
+):
     split = SimpleNamespace(parts={"calibration": ("c",)})
     runs = [SimpleNamespace(calibration=calibration, split=split)]
     evidence = Evidence(SimpleNamespace(runs=runs, is_ensemble=False))
@@ -51,7 +53,11 @@ def document_of(calibration, *, num_normal=3, num_lesion=6, shared=CLEAN, seen=0
         "num_scored": len(scores),
         "num_known": len(scores) if own else 0,
         "num_seen": seen,
+        **{"num_near_duplicates": 0, "num_group_seen": 0, "num_alike": 0},
+        **{"num_compared": 0 if own else len(scores), "num_not_compared": 0},
+        **{"near_duplicate_from": 0.8, "alike_from": 0.7, "pairs": []},
         "not_checked": ["Nobody looked for patients."],
+        **(leaking or {}),
     }
     return to_document(
         summarise(Contender(name="the model", scores=scores)),
@@ -104,8 +110,35 @@ def test_leakage_is_an_alarm():
     shared = scorecard_page(document_of(FITTED, shared={**CLEAN, "images_shared": 1}), [])
     assert "The test part shares images or groups" in shared
     other = scorecard_page(document_of(FITTED, own=False), [])
-    assert "None of 9 images has the same content" in other
+    assert "none of 9 images is a file that the run knows" in other
     assert "nothing is promised for them" in other
+
+
+TWIN = {"case_id": "new 1", "how": "near duplicate", "twin": "old 7", "part": "train"}
+
+
+def test_near_duplicates_are_an_alarm_with_their_names():
+    leaking = {"num_near_duplicates": 1, "pairs": [{**TWIN, "likeness": 0.934}]}
+    page = scorecard_page(document_of(FITTED, own=False, leaking=leaking), [])
+    assert "1 of 9 images had been seen: these figures flatter" in page
+    assert "1 near duplicate of images that had been" in page
+    for told in ("new 1", "old 7", "0.93"):
+        assert told in page
+
+
+def test_what_is_alike_is_told_and_is_no_alarm():
+    leaking = {"num_alike": 1, "pairs": [{**TWIN, "likeness": 0.75}]}
+    page = scorecard_page(document_of(FITTED, own=False, leaking=leaking), [])
+    assert "1 image of 9 that were compared resemble" in page
+    assert "these figures flatter" not in page
+
+
+def test_a_run_without_sketches_says_what_was_not_looked_for():
+    leaking = {"num_compared": 0, "num_not_compared": 9}
+    shared = {**CLEAN, "near_duplicates_shared": None}
+    page = scorecard_page(document_of(FITTED, own=False, leaking=leaking, shared=shared), [])
+    assert "Changed copies were not looked for" in page
+    assert "not checked" in page
 
 
 def test_the_figures_say_in_words_what_they_show():
