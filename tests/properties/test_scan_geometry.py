@@ -45,7 +45,7 @@ def assert_true_or_refused(truth):
         assert np.allclose(affine @ [at, 0, 0, 1], expected, atol=tolerance)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     damages=st.lists(
         st.tuples(st.sampled_from(sorted(DAMAGES)), st.integers(0, 5)), min_size=1, max_size=2
@@ -67,7 +67,7 @@ def test_any_damages_together(damages):
                 read_series(truth.folder)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(at=st.integers(0, 5), places=st.lists(st.integers(0, 2**20), min_size=1, max_size=4))
 def test_bits_flipped_in_a_header(at, places):
     with tempfile.TemporaryDirectory() as folder:

@@ -81,7 +81,7 @@ def test_series_that_are_read(shared_data, place):
     assert 100 < pixels.max() < 32768
 
 
-@pytest.mark.parametrize("place", ["ct/crlm-CT-1006", "dicom-interop/seg/ct-3slice"])
+@pytest.mark.parametrize("place", ["dicom-interop/rtstruct-2slice", "dicom-interop/seg/ct-3slice"])
 def test_affine_and_values_are_those_of_highdicom(shared_data, place):
     series = read_series(shared_data / place)
     theirs = get_volume_from_series([dcmread(path) for path in series.instance_paths])
