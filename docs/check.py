@@ -1,7 +1,8 @@
 """Check the docs against the code: `python docs/check.py`, or with --write to mend them.
 
 The references of the command line, of recipes and networks, of losses, of the findings of an
-inspection and of scorecard.json are generated; links between pages must lead somewhere.
+inspection, of refused scans and of scorecard.json are generated; links between pages must lead
+somewhere.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from typing import Any
 
 from breastseg.core.recipe import NETWORKS
 from breastseg.core.recipes import RECIPES
+from breastseg.core.scan_faults import ScanFault
 from breastseg.core.search_spaces import SPACES
 from breastseg.datasets.inspection.findings import KINDS
 from breastseg.evaluation import scorecard_schema
@@ -24,6 +26,7 @@ from breastseg.networks.spec import num_parameters
 ROOT = Path(__file__).resolve().parent.parent
 CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
 INSPECTION_PAGE = ROOT / "docs" / "reference" / "inspection.md"
+REFUSALS_PAGE = ROOT / "docs" / "reference" / "refusals.md"
 LOSSES_PAGE = ROOT / "docs" / "reference" / "losses.md"
 RECIPES_PAGE = ROOT / "docs" / "reference" / "recipes.md"
 SCORECARD_PAGE = ROOT / "docs" / "reference" / "scorecard.md"
@@ -99,7 +102,8 @@ against. Every field is always there; what is not defined is `null`, never NaN. 
 
 - Version 3: `cases[].reference_size`; `detection.note`, with `detection.froc`,
   `average_precision` and `image_auc` `null` where masks alone were given; likewise
-  `calibration.before`, `leakage.num_known` and `leakage.num_seen`.
+  `calibration.before`, `leakage.num_known` and `leakage.num_seen`; near duplicates in `leakage`;
+  `inflation`.
 - Version 2: `calibration`, `guarantees`, `detection`, `leakage`; HD, ASSD, NSD and size error.
 
 ```python
@@ -112,6 +116,16 @@ document = json.loads(Path("scorecard.json").read_text())
 check_document(document)  # InputError says which field is wrong
 print(document["table"][0]["summary"]["dice"]["value"])
 ```
+"""
+REFUSALS_INTRODUCTION = """
+# Why a DICOM or NIfTI file is refused
+
+Nothing about geometry or units is ever guessed. Each reason has a code, which ends the message in
+square brackets and does not change between versions; in Python it is `ScanError.fault`. What is
+read, and how: [Read CT, DICOM and NIfTI](../how-to/read-dicom-and-nifti.md).
+
+| code | what was found | what to do |
+| --- | --- | --- |
 """
 EXIT_CODES = """
 ## Exit codes
@@ -216,6 +230,12 @@ def scorecard_schema_file() -> str:
     return json.dumps(scorecard_schema.json_schema(), indent=2) + "\n"
 
 
+def refusals_page() -> str:
+    """Return the reference of the reasons to refuse a scan."""
+    rows = [f"| `{fault}` | {fault.meaning} | {fault.mend} |" for fault in ScanFault]
+    return NOTE + REFUSALS_INTRODUCTION.lstrip() + "\n".join(rows) + "\n"
+
+
 def losses_page() -> str:
     """Return the reference of the losses."""
     lines = ["", "## In one table", "", "| loss | formula | range |", "| --- | --- | --- |"]
@@ -262,6 +282,7 @@ def main() -> int:
         (INSPECTION_PAGE, inspection_page),
         (SCORECARD_PAGE, scorecard_page),
         (SCORECARD_SCHEMA, scorecard_schema_file),
+        (REFUSALS_PAGE, refusals_page),
     )
     for page, make in pages:
         text = make()

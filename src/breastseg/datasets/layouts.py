@@ -32,12 +32,13 @@ _IMAGES_OF = {"labelstr": "imagestr", "labelsts": "imagests"} | dict.fromkeys(
 )
 
 
-def find_data_set(root: Path, *, on_fault: OnFault = refuse) -> DataSet:
+def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = False) -> DataSet:
     """Find the images and masks of a folder of any known layout, without reading pixels.
 
     Args:
         root: the folder.
         on_fault: told of what is wrong with single files; the first is refused by default.
+        volumes: accept data sets of NIfTI volumes; no network here is trained on them yet.
 
     Returns:
         The data set, its cases sorted by id.
@@ -48,11 +49,22 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse) -> DataSet:
         ReferenceMaskError: an image that must have a mask has none, or several.
     """
     try:
-        return _find(root, on_fault)
+        data_set = _find(root, on_fault)
     except OSError as error:
         raise LayoutError(
             f"{root}: the folder cannot be read ({error}). Mend its rights."
         ) from None
+    if not volumes:
+        _check_pictures(data_set)
+    return data_set
+
+
+def _check_pictures(data_set: DataSet) -> None:
+    if any(case.is_volume for case in data_set.cases):
+        raise LayoutError(
+            f"{data_set.root}: expected pictures, found NIfTI volumes. They can be read, but the "
+            "networks here are 2D. Export slices as pictures (PNG) to use them."
+        )
 
 
 def _find(root: Path, on_fault: OnFault) -> DataSet:
