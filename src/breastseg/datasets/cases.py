@@ -12,6 +12,7 @@ from scipy import ndimage
 from breastseg.core.errors import GeometryError, LayoutError
 from breastseg.core.image import Case, LabelMap
 from breastseg.datasets.faults import Fault, OnFault, refuse
+from breastseg.io.dicom_files import SeriesSummary
 from breastseg.io.raster import read_image, read_mask
 
 
@@ -25,6 +26,8 @@ class CaseFiles:
     lesion_values: mask values that mean lesion, where the data set says so.
     label: the class of the image, such as benign, malignant or normal.
     fold: the data set's own published fold.
+    series: the DICOM series of a volume, whose first file is image_path; else None. The masks of
+        a volume are SEG or RTSTRUCT files, each with one or several structures.
     """
 
     case_id: str
@@ -35,6 +38,7 @@ class CaseFiles:
     patient_id: str | None = None
     label: str | None = None
     fold: int | None = None
+    series: SeriesSummary | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,11 @@ class DataSet:
     root: Path
     cases: tuple[CaseFiles, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def holds_volumes(self) -> bool:
+        """Whether its cases are volumes and not pictures."""
+        return any(case.series is not None for case in self.cases)
 
     def only(self, case_ids: Iterable[str]) -> tuple[CaseFiles, ...]:
         """Return the cases of those ids, in the data set's order."""

@@ -7,6 +7,7 @@ from breastseg.core.errors import LayoutError
 from breastseg.datasets.busbra import find_busbra
 from breastseg.datasets.busi import find_busi
 from breastseg.datasets.cases import DataSet
+from breastseg.datasets.dicom_tree import find_dicom_tree
 from breastseg.datasets.faults import OnFault, refuse
 from breastseg.datasets.folder import UnfitError, mask_owner, subfolder
 from breastseg.datasets.nnunet import find_nnunet
@@ -25,6 +26,7 @@ _LAYOUTS: tuple[tuple[str, Callable[[Path, OnFault], DataSet]], ...] = (
     ("BUSI (benign/, malignant/, normal/ with x.png, x_mask.png, x_mask_1.png)", find_busi),
     ("two folders (images/x.png, masks/x.png or labels/x.png)", find_folder_pairs),
     ("pairs side by side (x.png, x_mask.png)", find_suffix_pairs),
+    ("DICOM CT series with SEG or RTSTRUCT files, in any folders", find_dicom_tree),
 )
 
 _IMAGES_OF = {"labelstr": "imagestr", "labelsts": "imagests"} | dict.fromkeys(
@@ -32,27 +34,35 @@ _IMAGES_OF = {"labelstr": "imagestr", "labelsts": "imagests"} | dict.fromkeys(
 )
 
 
-def find_data_set(root: Path, *, on_fault: OnFault = refuse) -> DataSet:
+def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = False) -> DataSet:
     """Find the images and masks of a folder of any known layout, without reading pixels.
 
     Args:
         root: the folder.
         on_fault: told of what is wrong with single files; the first is refused by default.
+        volumes: whether the caller can use volumes; all that works on pictures cannot.
 
     Returns:
         The data set, its cases sorted by id.
 
     Raises:
         LayoutError: there is no such folder, it is empty, of no known layout, or breaks the
-            layout that it has: a mask without an image, an image without a patient, ...
+            layout that it has: a mask without an image, an image without a patient, ...; or it
+            holds volumes.
         ReferenceMaskError: an image that must have a mask has none, or several.
     """
     try:
-        return _find(root, on_fault)
+        data_set = _find(root, on_fault)
     except OSError as error:
         raise LayoutError(
             f"{root}: the folder cannot be read ({error}). Mend its rights."
         ) from None
+    if data_set.holds_volumes and not volumes:
+        raise LayoutError(
+            f"{root}: expected pictures, found {len(data_set.cases)} CT volumes. CT volumes need a "
+            "3D recipe, and there is none yet; `breastseg inspect` looks at them."
+        )
+    return data_set
 
 
 def _find(root: Path, on_fault: OnFault) -> DataSet:

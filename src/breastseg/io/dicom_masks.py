@@ -11,7 +11,7 @@ from breastseg.core.series import Series
 from breastseg.core.structure import MaskFile, Structure, StructureMask
 from breastseg.io.dicom_files import is_dicom, read_header
 from breastseg.io.dicom_rtstruct import describe_structure_set, read_roi
-from breastseg.io.dicom_seg import describe_segmentation, read_segment
+from breastseg.io.dicom_seg import describe_segmentation, read_segment, refuse_tiles
 from breastseg.io.mask_reference import (
     RTSTRUCT_CLASS,
     Target,
@@ -69,7 +69,7 @@ class MaskReader:
 
     Raises:
         ScanError: not-dicom, damaged-file.
-        MaskError: not-a-mask, damaged-mask, other-series, broken-reference.
+        MaskError: not-a-mask, damaged-mask, whole-slide, other-series, broken-reference.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class MaskReader:
         fill_gaps: bool = False,
     ) -> None:
         self._header, self.file = _open(path)
+        refuse_tiles(path, self._header)
         self._target: Target = target_of(series)
         self._threshold = threshold
         self._fill_gaps = fill_gaps

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from pydicom import Dataset
-from pydicom.pixels.utils import iter_pixels
+from pydicom import Dataset, dcmread
+from pydicom.pixels.utils import get_expected_length, iter_pixels
 
 from breastseg.core.mask_faults import MaskError, MaskFault
 from breastseg.core.structure import Mask, MaskFile, Structure, StructureMask
@@ -44,7 +44,7 @@ def describe_segmentation(path: Path, header: Dataset) -> MaskFile:
         modality="SEG",
         type=kind,
         structures=tuple(
-            _structure(path, segment, None if kind == "LABELMAP" else frames)
+            _structure(path, segment, frames if frames else None)
             for segment in header.get("SegmentSequence") or []
             if not (kind == "LABELMAP" and segment.get("SegmentNumber") == _BACKGROUND)
         ),
@@ -89,6 +89,17 @@ def _is_tiled(header: Dataset) -> bool:
     return "TotalPixelMatrixColumns" in header
 
 
+def refuse_tiles(path: Path, header: Dataset) -> None:
+    """Refuse the segmentation of a whole-slide image.
+
+    Raises:
+        MaskError: whole-slide.
+    """
+    if _is_tiled(header):
+        found = "expected slices, found tiles of a whole-slide image"
+        raise MaskError(MaskFault.WHOLE_SLIDE, path, found)
+
+
 def _attribute(header: Dataset, frame: Dataset, group: str, keyword: str) -> Any:
     """Return an attribute of a frame, or the one that all frames share."""
     for place in (frame, *(header.get("SharedFunctionalGroupsSequence") or [])):
@@ -125,12 +136,8 @@ def read_segment(
         threshold: of FRACTIONAL segments, the share of the largest value that a pixel must reach.
 
     Raises:
-        MaskError: whole-slide, other-grid, outside, empty-structure, damaged-mask.
+        MaskError: other-grid, outside, empty-structure, broken-reference, damaged-mask.
     """
-    if _is_tiled(header):
-        raise MaskError(
-            MaskFault.WHOLE_SLIDE, file.path, "expected slices, found tiles of a whole-slide image"
-        )
     reader = _Reader(file=file, header=header, target=target)
     mask: Mask = np.zeros(reader.shape, bool)
     cut = num_pixels = 0
@@ -177,11 +184,25 @@ def _decoded(reader: _Reader, indices: list[int]) -> Iterator[np.ndarray]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield from iter_pixels(reader.file.path, indices=indices, raw=True)
+            # By its path, pydicom 3.0.2 decodes wrong frames of a file that is cut short.
+            dataset = dcmread(reader.file.path)
+            _check_length(reader, dataset)
+            yield from iter_pixels(dataset, indices=indices, raw=True)
+    except MaskError:
+        raise
     # Each decoder has errors of its own.
     except Exception as error:
         found = f"the pixel data cannot be decoded ({type(error).__name__})"
         raise reader.refuse(MaskFault.DAMAGED_MASK, found) from None
+
+
+def _check_length(reader: _Reader, dataset: Dataset) -> None:
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    expected, length = get_expected_length(dataset), len(dataset.PixelData)
+    if length < expected:
+        found = f"expected {expected} bytes of pixel data, found {length}"
+        raise reader.refuse(MaskFault.DAMAGED_MASK, found)
 
 
 def _place(reader: _Reader, index: int, frame: Dataset, pixels: Indices) -> Indices:
