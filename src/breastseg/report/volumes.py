@@ -46,7 +46,7 @@ def print_volumes(document: Mapping[str, Any]) -> None:
     for case in document["cases"]:
         console.print(f"\n[bold]{case['case']}[/bold]  {case['patient'] or 'patient not named'}")
         for name, value in _geometry(case["geometry"]).items():
-            console.print(f"  {name:9} {value}", markup=False)
+            console.print(f"  {name:8} {value}", markup=False)
         if rows := list(_structures(case["masks"])):
             console.print(_table(rows))
     print_findings(console, document)
@@ -97,7 +97,7 @@ def _geometry(geometry: Mapping[str, Any] | None) -> dict[str, str]:
         described["spacing"] = f"{spacing} mm (slice, row, column); {extent} mm in all"
         leads = ", ".join(geometry["directions"])
         off = geometry["oblique_degrees"]
-        described["leads to"] = leads + (f"; {off:g} degrees oblique" if off else "")
+        described["axes to"] = leads + (f"; {off:g} degrees oblique" if off else "")
     hu = geometry["hu"]
     described["HU"] = f"{hu['min']:g} to {hu['max']:g}, median {hu['median']:g}"
     return described
