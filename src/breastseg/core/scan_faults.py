@@ -62,8 +62,8 @@ class ScanFault(StrEnum):
     # Series
     MODALITY = (
         "modality",
-        "the object is of another modality than can be used here",
-        "Name a scan of the modality that is asked for.",
+        "the object is of another modality than the command or its model is for",
+        "Name a scan of the right modality, or choose a model for this one.",
     )
     SEVERAL_SERIES = (
         "several-series",
@@ -73,7 +73,7 @@ class ScanFault(StrEnum):
     LOCALIZER = (
         "localizer",
         "the images are localizers (projections, not slices)",
-        "Name the axial series of the same study.",
+        "Leave localizers out, and name the slices alone.",
     )
     NOT_HU = (
         "not-hu",
@@ -84,6 +84,11 @@ class ScanFault(StrEnum):
         "no-rescale",
         "RescaleSlope or RescaleIntercept is absent or no finite number above 0",
         "Export the original series; without them there are no Hounsfield units.",
+    )
+    PHOTOMETRY = (
+        "photometry",
+        "the colours are stored in a way that has no luminance here",
+        "Export the images as grey, RGB or YBR.",
     )
     # Geometry
     NO_ORIENTATION = (
@@ -139,12 +144,38 @@ class ScanFault(StrEnum):
     GANTRY_TILT = (
         "gantry-tilt",
         "the slices are shifted evenly against each other: the gantry was tilted",
-        "Ask for resampling of the tilt, which interpolates.",
+        "Read it with resample_tilt, which interpolates onto a straight grid.",
     )
     SHIFTED_SLICES = (
         "shifted-slices",
         "a slice lies beside the line of the others",
         "Export the series again, or remove the slice that does not belong.",
+    )
+    # NIfTI
+    NOT_NIFTI = (
+        "not-nifti",
+        "the file is no NIfTI volume",
+        "Convert it to .nii or .nii.gz.",
+    )
+    DIMENSIONS = (
+        "dimensions",
+        "the file holds several volumes, several values at each voxel, or no voxel",
+        "Save each volume as a file of its own.",
+    )
+    NO_AFFINE = (
+        "no-affine",
+        "neither sform nor qform says where the voxels lie",
+        "Convert the original series again with a tool that writes an affine.",
+    )
+    AMBIGUOUS_AFFINE = (
+        "ambiguous-affine",
+        "sform and qform, or sform and pixdim, contradict each other",
+        "Save it again in a tool where it looks right, with both forms alike.",
+    )
+    NOT_FINITE = (
+        "not-finite",
+        "a voxel is NaN or infinite",
+        "Replace such voxels by a value that the scanner could measure.",
     )
 
 

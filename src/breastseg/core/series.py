@@ -1,5 +1,6 @@
 """A DICOM series that has been read: its voxels, and what results must refer to."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,3 +29,13 @@ class Series:
     instance_paths: tuple[Path, ...]
     frame_of_reference_uid: str | None = None
     notes: tuple[str, ...] = ()
+
+
+def series_case_id(series_instance_uid: str, modality: str) -> str:
+    """Return "ct-" or "us-" and 12 hex digits of the SHA-256 of the SeriesInstanceUID.
+
+    >>> series_case_id("1.2.3", "CT")
+    'ct-c47f5b18b8a4'
+    """
+    digest = hashlib.sha256(series_instance_uid.encode("ascii", "replace")).hexdigest()
+    return f"{modality.lower()}-{digest[:12]}"

@@ -6,14 +6,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool
 from scipy import ndimage
 
 from breastseg.core.errors import GeometryError, LayoutError
-from breastseg.core.image import Case, LabelMap
+from breastseg.core.image import Case, Image, LabelMap
 from breastseg.datasets.faults import Fault, OnFault, refuse
-from breastseg.io.dicom_files import SeriesSummary
-from breastseg.io.raster import read_image, read_mask
+from breastseg.io.file_kinds import is_nifti
+from breastseg.io.images import read_any_image
+from breastseg.io.raster import lesion_mask, read_mask
+
+# Largest difference of two affines that are the same grid: of a step, and of the origin.
+_SAME_GRID_MM = 1e-3
+
+Mask = Bool[np.ndarray, "slices rows columns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +32,9 @@ class CaseFiles:
     lesion_values: mask values that mean lesion, where the data set says so.
     label: the class of the image, such as benign, malignant or normal.
     fold: the data set's own published fold.
-    series: the DICOM series of a volume, whose first file is image_path; else None. The masks of
-        a volume are SEG or RTSTRUCT files, each with one or several structures.
+    frame: of a multi-frame DICOM file, from 0.
+    series_paths: all files of the DICOM series of a CT volume, the first of which is image_path;
+        empty for all else. Its masks are SEG or RTSTRUCT files with one or several structures.
     """
 
     case_id: str
@@ -38,7 +45,13 @@ class CaseFiles:
     patient_id: str | None = None
     label: str | None = None
     fold: int | None = None
-    series: SeriesSummary | None = None
+    frame: int = 0
+    series_paths: tuple[Path, ...] = ()
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the image is a volume, in NIfTI or as a DICOM series."""
+        return bool(self.series_paths) or is_nifti(self.image_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +62,6 @@ class DataSet:
     root: Path
     cases: tuple[CaseFiles, ...]
     notes: tuple[str, ...] = ()
-
-    @property
-    def holds_volumes(self) -> bool:
-        """Whether its cases are volumes and not pictures."""
-        return any(case.series is not None for case in self.cases)
 
     def only(self, case_ids: Iterable[str]) -> tuple[CaseFiles, ...]:
         """Return the cases of those ids, in the data set's order."""
@@ -69,33 +77,62 @@ def read_case(files: CaseFiles) -> Case:
         ReferenceMaskError: a mask is no mask.
         GeometryError: image and mask differ in size; it names both files.
     """
-    image = read_image(files.image_path)
+    image, _ = read_any_image(files.image_path, files.frame)
     if files.mask_paths is None:
         return Case(case_id=files.case_id, image=image)
-    size = image.pixels.shape[1:]
-    masks = []
-    for path in files.mask_paths:
-        mask = read_mask(path, lesion_values=files.lesion_values)
-        if mask.shape != size:
-            raise GeometryError(
-                f"{path}: the mask must have the size of its image {files.image_path.name}, "
-                f"{size} (rows, columns), got {mask.shape}. Export it on the grid of the image."
-            )
-        masks.append(mask)
-    reference = _label_map(masks, size, lesion_per_file=files.lesion_per_file)
+    masks = [_read_mask(path, image, files) for path in files.mask_paths]
+    reference = _label_map(masks, image.pixels.shape, lesion_per_file=files.lesion_per_file)
     return Case(case_id=files.case_id, image=image, reference=reference)
 
 
-def _label_map(
-    masks: list[Bool[np.ndarray, "rows columns"]], size: tuple[int, ...], *, lesion_per_file: bool
-) -> LabelMap:
+def _read_mask(path: Path, image: Image, files: CaseFiles) -> Mask:
+    """Read a mask on the grid of its image; that of a picture has one slice."""
+    if is_nifti(path):
+        drawn = _read_nifti(path)
+        mask = lesion_mask(path, drawn.pixels, files.lesion_values)
+    else:
+        drawn = None
+        mask = read_mask(path, lesion_values=files.lesion_values)[None]
+    if mask.shape != image.pixels.shape:
+        first = 0 if drawn else 1
+        axes = "(slices, rows, columns)" if drawn else "(rows, columns)"
+        raise GeometryError(
+            f"{path}: the mask must have the size of its image {files.image_path.name}, "
+            f"{image.pixels.shape[first:]} {axes}, got {mask.shape[first:]}. Export it on the "
+            "grid of the image."
+        )
+    if drawn is not None:
+        _check_affine(path, drawn, files.image_path, image)
+    return mask
+
+
+def _read_nifti(path: Path) -> Image:
+    # Whoever reads pictures need not wait for nibabel.
+    from breastseg.io.nifti import read_nifti
+
+    return read_nifti(path)
+
+
+def _check_affine(path: Path, drawn: Image, image_path: Path, image: Image) -> None:
+    if drawn.affine is None or image.affine is None:
+        return
+    apart = float(np.abs(drawn.affine - image.affine).max())
+    if apart > _SAME_GRID_MM:
+        raise GeometryError(
+            f"{path}: the mask must have the affine of its image {image_path.name}, but they "
+            f"differ by {apart:.3g} mm. Export it on the grid of the image."
+        )
+
+
+def _label_map(masks: list[Mask], size: tuple[int, ...], *, lesion_per_file: bool) -> LabelMap:
     """Number the lesions; where two overlap, the smaller one is kept whole."""
-    labels: Int32[np.ndarray, "1 rows columns"] = np.zeros((1, *size), np.int32)
+    labels: LabelMap = np.zeros(size, np.int32)
     if not lesion_per_file and masks:
-        labels[0] = ndimage.label(np.any(masks, axis=0), structure=np.ones((3, 3)))[0]
+        # Corners touch; in a picture, nothing lies before or behind its one slice.
+        labels[...] = ndimage.label(np.any(masks, axis=0), structure=np.ones((3, 3, 3)))[0]
         return labels
     for number, mask in enumerate(sorted(masks, key=np.count_nonzero, reverse=True), start=1):
-        labels[0][mask] = number
+        labels[mask] = number
     return labels
 
 

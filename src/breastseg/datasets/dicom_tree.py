@@ -13,16 +13,16 @@ from pathlib import Path
 from breastseg.core.errors import InputError, LayoutError
 from breastseg.core.image import Case
 from breastseg.core.scan_faults import ScanError
+from breastseg.core.series import series_case_id
 from breastseg.core.structure import MaskFile, lesions_of
 from breastseg.datasets.cases import CaseFiles, DataSet, with_unique_ids
 from breastseg.datasets.faults import Fault, OnFault, refuse
 from breastseg.datasets.folder import UnfitError
-from breastseg.io.dicom_files import SeriesSummary, find_series, read_header
+from breastseg.io.dicom_files import CT_KINDS, SeriesSummary, find_series, read_header
 from breastseg.io.dicom_masks import DEFAULT_THRESHOLD, describe_mask_file, read_masks
-from breastseg.io.dicom_series import read_series, series_case_id
+from breastseg.io.dicom_series import read_series
 
 LAYOUT = "DICOM tree"
-_SLICES = ("CT", "CT multi-frame")
 _MASKS = ("SEG", "RTSTRUCT")
 
 
@@ -35,7 +35,7 @@ def find_dicom_tree(root: Path, on_fault: OnFault = refuse) -> DataSet:
         ScanError, MaskError: a file is damaged, or a mask that is none.
     """
     found = find_series(root, lambda error: on_fault(_damaged(error)))
-    scans = [series for series in found if series.kind in _SLICES]
+    scans = [series for series in found if series.kind in CT_KINDS]
     if not scans:
         held = ", ".join(f"{count} {kind}" for kind, count in _kinds(found)) or "no DICOM file"
         raise UnfitError(f"it holds {held}, and no CT series")
@@ -46,7 +46,7 @@ def find_dicom_tree(root: Path, on_fault: OnFault = refuse) -> DataSet:
             image_path=series.paths[0],
             mask_paths=pairing.masks_of.get(series.series_instance_uid),
             patient_id=patient_group(series.paths[0]),
-            series=series,
+            series_paths=series.paths,
         )
         for series in scans
     ]
@@ -67,7 +67,7 @@ def _kinds(found: Iterable[SeriesSummary]) -> list[tuple[str, int]]:
 
 
 def _left(found: Sequence[SeriesSummary]) -> tuple[str, ...]:
-    others = [series for series in found if series.kind not in (*_SLICES, *_MASKS)]
+    others = [series for series in found if series.kind not in (*CT_KINDS, *_MASKS)]
     if not others:
         return ()
     listed = ", ".join(f"{count} {kind}" for kind, count in _kinds(others))
@@ -118,7 +118,7 @@ def _pair(found: Sequence[SeriesSummary], masks: Sequence[MaskFile], on_fault: O
         owners = [uid for uid in mask.series_uids or _owners(mask, found) if uid in by_uid]
         if len(owners) != 1:
             on_fault(_unpaired(mask, len(owners)))
-        elif by_uid[owners[0]].kind in _SLICES:
+        elif by_uid[owners[0]].kind in CT_KINDS:
             drawn[owners[0]].append(mask.path)
         else:
             on_others[by_uid[owners[0]].kind] += 1
@@ -173,9 +173,9 @@ def read_volume(
         ScanError: the series is refused.
         MaskError: a mask is refused.
     """
-    if files.series is None:
+    if not files.series_paths:
         raise InputError(f"{files.image_path}: expected a DICOM series, found a picture.")
-    series = read_series(files.series)
+    series = read_series(files.series_paths)
     if files.mask_paths is None:
         return Case(case_id=files.case_id, image=series.image)
     masks = [

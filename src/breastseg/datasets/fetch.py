@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from breastseg.core.errors import ArchiveError, OutputError
+from breastseg.core.series import series_case_id
 from breastseg.datasets.public_ct import Archive, FetchPlan, MaskedImage, SeriesEntry
 from breastseg.io.atomic import make_folder, write_json, write_text
-from breastseg.io.dicom_series import series_case_id
 
 Progress = Callable[[str, int, int], None]
 

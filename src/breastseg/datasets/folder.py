@@ -9,6 +9,7 @@ from pathlib import Path
 
 from breastseg.core.errors import LayoutError, ReferenceMaskError
 from breastseg.datasets.faults import Fault, OnFault, refuse
+from breastseg.io.file_kinds import is_nifti
 from breastseg.io.raster import is_raster
 
 _MASK_STEM = re.compile(r"(?P<image>.+)_mask(?:_(?P<number>\d+))?", re.IGNORECASE)
@@ -82,10 +83,19 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if is_raster(path) and path.is_file())
 
 
+def scans_in(folder: Path) -> list[Path]:
+    """Return the pictures and NIfTI volumes that lie directly in a folder, sorted by name."""
+    return sorted(path for path in folder.iterdir() if _is_scan(path) and path.is_file())
+
+
+def _is_scan(path: Path) -> bool:
+    return is_raster(path) or is_nifti(path)
+
+
 def notes_on_left_out(folders: Iterable[Path]) -> tuple[str, ...]:
     """Return a note that counts the files which are no pictures and no usual company of them."""
     files = (path for folder in folders for path in walk(folder))
-    endings = Counter(path.suffix.lower() or "no ending" for path in files if not is_raster(path))
+    endings = Counter(path.suffix.lower() or "no ending" for path in files if not _is_scan(path))
     strange = {ending: count for ending, count in endings.items() if ending not in _EXPECTED}
     if not strange:
         return ()

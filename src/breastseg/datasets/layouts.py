@@ -7,7 +7,6 @@ from breastseg.core.errors import LayoutError
 from breastseg.datasets.busbra import find_busbra
 from breastseg.datasets.busi import find_busi
 from breastseg.datasets.cases import DataSet
-from breastseg.datasets.dicom_tree import find_dicom_tree
 from breastseg.datasets.faults import OnFault, refuse
 from breastseg.datasets.folder import UnfitError, mask_owner, subfolder
 from breastseg.datasets.nnunet import find_nnunet
@@ -19,6 +18,14 @@ from breastseg.datasets.pairs import (
 )
 from breastseg.io.raster import SUFFIXES
 
+
+def _find_dicom_tree(root: Path, on_fault: OnFault) -> DataSet:
+    # Whoever reads pictures need not wait for pydicom.
+    from breastseg.datasets.dicom_tree import find_dicom_tree
+
+    return find_dicom_tree(root, on_fault)
+
+
 # Tried from the most to the least particular: the first that fits is taken.
 _LAYOUTS: tuple[tuple[str, Callable[[Path, OnFault], DataSet]], ...] = (
     ("nnU-Net raw (dataset.json, imagesTr/, labelsTr/)", find_nnunet),
@@ -26,7 +33,7 @@ _LAYOUTS: tuple[tuple[str, Callable[[Path, OnFault], DataSet]], ...] = (
     ("BUSI (benign/, malignant/, normal/ with x.png, x_mask.png, x_mask_1.png)", find_busi),
     ("two folders (images/x.png, masks/x.png or labels/x.png)", find_folder_pairs),
     ("pairs side by side (x.png, x_mask.png)", find_suffix_pairs),
-    ("DICOM CT series with SEG or RTSTRUCT files, in any folders", find_dicom_tree),
+    ("DICOM CT series with SEG or RTSTRUCT files, in any folders", _find_dicom_tree),
 )
 
 _IMAGES_OF = {"labelstr": "imagestr", "labelsts": "imagests"} | dict.fromkeys(
@@ -57,12 +64,22 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
         raise LayoutError(
             f"{root}: the folder cannot be read ({error}). Mend its rights."
         ) from None
-    if data_set.holds_volumes and not volumes:
-        raise LayoutError(
-            f"{root}: expected pictures, found {len(data_set.cases)} CT volumes. CT volumes need a "
-            "3D recipe, and there is none yet; `breastseg inspect` looks at them."
-        )
+    if not volumes:
+        _check_pictures(data_set)
     return data_set
+
+
+def _check_pictures(data_set: DataSet) -> None:
+    if any(case.series_paths for case in data_set.cases):
+        raise LayoutError(
+            f"{data_set.root}: expected pictures, found {len(data_set.cases)} CT series. "
+            "CT volumes need a 3D recipe, and there is none yet; `breastseg inspect` looks at them."
+        )
+    if any(case.is_volume for case in data_set.cases):
+        raise LayoutError(
+            f"{data_set.root}: expected pictures, found NIfTI volumes. They can be read, but the "
+            "networks here are 2D. Export slices as pictures (PNG) to use them."
+        )
 
 
 def _find(root: Path, on_fault: OnFault) -> DataSet:

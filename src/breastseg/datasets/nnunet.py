@@ -1,4 +1,4 @@
-"""nnU-Net's raw format, version 2, with pictures: imagesTr/, labelsTr/ and dataset.json.
+"""nnU-Net's raw format, version 2, with pictures or NIfTI: imagesTr/, labelsTr/, dataset.json.
 
 Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md.
 """
@@ -12,11 +12,12 @@ from typing import Any
 from breastseg.core.errors import LayoutError
 from breastseg.datasets.cases import CaseFiles, DataSet, with_unique_ids
 from breastseg.datasets.faults import Fault, OnFault, refuse
-from breastseg.datasets.folder import UnfitError, match_masks, notes_on_left_out, pictures_in
+from breastseg.datasets.folder import UnfitError, match_masks, notes_on_left_out, scans_in
+from breastseg.io.file_kinds import NIFTI_SUFFIXES
 from breastseg.io.raster import SUFFIXES
 
 _DESCRIPTION = "dataset.json"
-_VOLUMES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_ENDINGS = (*SUFFIXES, *NIFTI_SUFFIXES)
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _FIRST_CHANNEL = "_0000"
 _COLOURS = 3
@@ -27,8 +28,8 @@ def find_nnunet(root: Path, on_fault: OnFault = refuse) -> DataSet:
 
     Raises:
         UnfitError: dataset.json, imagesTr/ or labelsTr/ is missing.
-        LayoutError: dataset.json is broken, or asks for what is not read: volumes, several
-            files per case, an ignore label; or image and label files do not match.
+        LayoutError: dataset.json is broken, or asks for what is not read: several files
+            per case, an ignore label; or image and label files do not match.
         ReferenceMaskError: an image has no label file.
     """
     images_dir, labels_dir = root / "imagesTr", root / "labelsTr"
@@ -75,14 +76,9 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 def _ending(path: Path, document: dict[str, Any]) -> str:
     ending = document.get("file_ending")
-    if ending in _VOLUMES:
+    if not isinstance(ending, str) or ending.lower() not in _ENDINGS:
         raise LayoutError(
-            f"{path}: file_ending is {ending}, but volumes are not read yet. "
-            f"2D pictures are: {', '.join(SUFFIXES)}."
-        )
-    if not isinstance(ending, str) or ending.lower() not in SUFFIXES:
-        raise LayoutError(
-            f"{path}: file_ending must be one of {', '.join(SUFFIXES)}, found {ending!r}. "
+            f"{path}: file_ending must be one of {', '.join(_ENDINGS)}, found {ending!r}. "
             "(Version 1 of nnU-Net had no file_ending: convert the data set to version 2.)"
         )
     return ending
@@ -113,7 +109,7 @@ def _lesion_values(path: Path, document: dict[str, Any]) -> tuple[int, ...]:
 
 def _files(folder: Path, ending: str, on_fault: OnFault) -> list[Path]:
     pictures = []
-    for path in pictures_in(folder):
+    for path in scans_in(folder):
         if path.name.endswith(ending):
             pictures.append(path)
             continue

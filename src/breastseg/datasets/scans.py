@@ -1,13 +1,14 @@
 """The scans that a user wants predicted: files and folders become cases, masks are left out."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from breastseg.core.errors import InputError
 from breastseg.datasets.cases import CaseFiles, case_id_of, with_unique_ids
 from breastseg.datasets.folder import pictures_in, subfolder, walk
+from breastseg.io.file_kinds import is_dicom
 from breastseg.io.raster import SUFFIXES, is_raster
 
 # A folder of masks, and what the folder of its images beside it is called; in lower case.
@@ -23,14 +24,19 @@ _RESULT_FILES = ("mask.png", "overlay.png")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scans:
-    """Images to predict, sorted by case id, and the masks that were found among them."""
+    """Images to predict, sorted by case id; masks among them; notes on what else was left out."""
 
     cases: tuple[CaseFiles, ...]
     masks: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
-def find_scans(paths: Sequence[Path], *, results_dir: Path | None = None) -> Scans:
+def find_scans(
+    paths: Sequence[Path], *, results_dir: Path | None = None, pictures_only: bool = False
+) -> Scans:
     """Collect images from files and, with all their subfolders, from folders.
+
+    DICOM files are known by their content and become cases by series, see datasets.dicom_scans.
 
     A file that was named is a case even if it will turn out to be no picture; in folders
     other files are passed over, and so are earlier results. A picture that is found twice
@@ -40,6 +46,7 @@ def find_scans(paths: Sequence[Path], *, results_dir: Path | None = None) -> Sca
 
     Args:
         results_dir: where results will be written; what lies in it is not searched.
+        pictures_only: pass DICOM files over.
 
     Raises:
         InputError: a path does not exist, nothing is left to predict, or the results would
@@ -48,21 +55,40 @@ def find_scans(paths: Sequence[Path], *, results_dir: Path | None = None) -> Sca
     """
     found: dict[Path, CaseFiles] = {}
     masks: dict[Path, None] = {}
+    dicom: dict[Path, tuple[Path, Path | None]] = {}
     finder = _MaskFinder()
     for path in paths:
-        for file, root in _pictures(path, results_dir):
-            if finder.is_mask(file, root):
+        for file, root in _scan_files(path, results_dir, with_dicom=not pictures_only):
+            if not is_raster(file) and not pictures_only and is_dicom(file):
+                dicom.setdefault(file.resolve(), (file, None if file == path else root))
+            elif finder.is_mask(file, root):
                 masks[file] = None
             else:
                 case = CaseFiles(case_id=case_id_of(file, root), image_path=file)
                 found.setdefault(file.resolve(), case)
-    if not found:
-        raise InputError(_nothing_found(paths, len(masks)))
-    cases = with_unique_ids(found.values(), _common_folder(found))
-    return Scans(cases=cases, masks=tuple(sorted(masks)))
+    series, notes = _dicom_cases(dict(dicom.values()))
+    if not found and not series:
+        raise InputError(_nothing_found(paths, len(masks), notes))
+    folder = _common_folder([*found, *dicom])
+    cases = with_unique_ids([*found.values(), *series], folder)
+    return Scans(cases=cases, masks=tuple(sorted(masks)), notes=notes)
 
 
-def _pictures(path: Path, results_dir: Path | None) -> Iterator[tuple[Path, Path]]:
+def _dicom_cases(
+    files: Mapping[Path, Path | None],
+) -> tuple[tuple[CaseFiles, ...], tuple[str, ...]]:
+    if not files:
+        return (), ()
+    # Whoever predicts pictures need not wait for pydicom.
+    from breastseg.datasets.dicom_scans import find_dicom_scans
+
+    scans = find_dicom_scans(files)
+    return scans.cases, scans.notes
+
+
+def _scan_files(
+    path: Path, results_dir: Path | None, *, with_dicom: bool
+) -> Iterator[tuple[Path, Path]]:
     """Yield each file with the folder that its case id is relative to."""
     if path.is_file():
         yield path, path.parent
@@ -75,7 +101,8 @@ def _pictures(path: Path, results_dir: Path | None) -> Iterator[tuple[Path, Path
             f"such as {path / 'predictions'}."
         )
     for file in walk(path):
-        if is_raster(file) and not _is_result(file, path, results_dir):
+        wanted = is_raster(file) or (with_dicom and is_dicom(file))
+        if wanted and not _is_result(file, path, results_dir):
             yield file, path
 
 
@@ -131,7 +158,11 @@ def _common_folder(files: Iterable[Path]) -> Path:
     return Path(os.path.commonpath([file.parent for file in files]))
 
 
-def _nothing_found(paths: Sequence[Path], num_masks: int) -> str:
+def _nothing_found(paths: Sequence[Path], num_masks: int, notes: Sequence[str]) -> str:
     where = ", ".join(str(path) for path in paths[:3]) or "no path"
     masks = f" but {num_masks} recognised as masks, which are not predicted" if num_masks else ""
-    return f"{where}: expected pictures to predict ({', '.join(SUFFIXES)}), found none{masks}."
+    others = "".join(f" {note}" for note in notes)
+    return (
+        f"{where}: expected pictures to predict ({', '.join(SUFFIXES)}) or DICOM files, found "
+        f"none{masks}.{others}"
+    )

@@ -88,11 +88,13 @@ class CaseResult:
     """One case that is complete in the folder.
 
     lesions: as lesions.json has them, with 4 digits.
+    notes: what a reader should know of the image, such as burnt-in text.
     reused: whether it was there already.
     """
 
     case_id: str
     lesions: tuple[Lesion, ...]
+    notes: tuple[str, ...] = ()
     reused: bool = False
 
 
@@ -145,6 +147,7 @@ class PredictionFolder:
         try:
             made_from = document["image"]["sha256"]
             lesions = tuple(Lesion.from_document(lesion) for lesion in document["lesions"])
+            notes = tuple(document.get("notes", ()))
         except (KeyError, TypeError):
             return None
         if made_from != sha256:
@@ -154,14 +157,17 @@ class PredictionFolder:
             )
         if not all((folder / name).is_file() for name in (MASK_NAME, OVERLAY_NAME)):
             return None
-        return CaseResult(case_id=case_id, lesions=lesions, reused=True)
+        return CaseResult(case_id=case_id, lesions=lesions, notes=notes, reused=True)
 
-    def write_case(self, prediction: Prediction, *, overlay: bytes, sha256: str) -> CaseResult:
+    def write_case(
+        self, prediction: Prediction, *, overlay: bytes, sha256: str, notes: tuple[str, ...] = ()
+    ) -> CaseResult:
         """Write the files of one case.
 
         Args:
             overlay: a PNG file.
             sha256: of the image file.
+            notes: what a reader should know of the image.
 
         Raises:
             InputError: the case id cannot name a folder.
@@ -172,10 +178,10 @@ class PredictionFolder:
         mask = prediction.mask[0].astype(np.uint8) * np.uint8(255)
         write_bytes(folder / MASK_NAME, encode_png(mask))
         write_bytes(folder / OVERLAY_NAME, overlay)
-        document = self._case_document(prediction, sha256)
+        document = {**self._case_document(prediction, sha256), "notes": list(notes)}
         write_json(folder / LESIONS_NAME, document)
         lesions = tuple(Lesion.from_document(lesion) for lesion in document["lesions"])
-        return CaseResult(case_id=prediction.case_id, lesions=lesions)
+        return CaseResult(case_id=prediction.case_id, lesions=lesions, notes=notes)
 
     def _folder_of(self, case_id: str) -> Path:
         if len(case_id.encode()) > _MAX_NAME_BYTES or case_id in _RESERVED:
@@ -215,6 +221,7 @@ class PredictionFolder:
                 {
                     "case_id": case.case_id,
                     "lesions": [lesion.to_document() for lesion in case.lesions],
+                    "notes": list(case.notes),
                 }
                 for case in cases
             ],

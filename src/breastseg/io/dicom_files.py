@@ -10,10 +10,21 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
 from breastseg.core.scan_faults import ScanError, ScanFault
+from breastseg.io.file_kinds import is_dicom as is_dicom
 
-_PREAMBLE = 128
-_SUFFIXES = (".dcm", ".dicom", ".ima")
-_MULTI_FRAME_CT = "1.2.840.10008.5.1.4.1.1.2.1"
+# DICOM PS3.6, annex A. Single-frame CT; Enhanced and Legacy Converted Enhanced CT.
+SINGLE_FRAME_CT = "1.2.840.10008.5.1.4.1.1.2"
+MULTI_FRAME_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+# Ultrasound: single frame, multi-frame, and the retired classes that old scanners send.
+ULTRASOUND = (
+    "1.2.840.10008.5.1.4.1.1.6.1",
+    "1.2.840.10008.5.1.4.1.1.3.1",
+    "1.2.840.10008.5.1.4.1.1.6",
+    "1.2.840.10008.5.1.4.1.1.3",
+)
+
+CT_KINDS = ("CT", "CT multi-frame")
+ULTRASOUND_KIND = "ultrasound"
 
 OnScanError = Callable[[ScanError], None]
 """Told of a file that is refused; where it returns, the file is left out."""
@@ -23,7 +34,8 @@ OnScanError = Callable[[ScanError], None]
 class SeriesSummary:
     """One series of a folder; nothing in it names a patient.
 
-    kind: what its objects are in plain words, such as "CT", "CT localizer" or "RTSTRUCT".
+    kind: what its objects are in plain words, such as "CT", "CT localizer", "ultrasound" or
+        "Segmentation": the name of the SOP class where there is no shorter one.
     paths: its files, sorted by name.
     """
 
@@ -77,22 +89,6 @@ def group_series(paths: Iterable[Path], on_error: OnScanError = refuse) -> list[
     return [_summary(uids, members) for uids, members in sorted(series.items(), key=lambda x: x[0])]
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file is meant as DICOM, by its first bytes, or by its ending where it is damaged.
-
-    Source: DICOM PS3.10, section 7.1; files without a preamble begin with group 0008.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(_PREAMBLE + 6)
-    except OSError:
-        return False
-    magic, group = start[_PREAMBLE : _PREAMBLE + 4], start[_PREAMBLE + 4 :]
-    if magic == b"DICM" or group == b"\x02\0" or start.startswith((b"\x08\0\0\0", b"\x08\0\x05\0")):
-        return True
-    return path.suffix.lower() in _SUFFIXES or not start.strip(b"\0")
-
-
 def read_header(path: Path, tags: list[str] | None = None) -> Dataset:
     """Read all attributes but the pixels, or only those of these keywords.
 
@@ -144,12 +140,20 @@ def _summary(uids: tuple[str, str], members: list[tuple[Path, Dataset]]) -> Seri
 
 
 def _kind(headers: list[Dataset]) -> str:
-    modality = str(headers[0].get("Modality", "")) or UID(headers[0].SOPClassUID).name
-    if all(is_localizer(header) for header in headers):
-        return f"{modality} localizer"
-    if headers[0].SOPClassUID == _MULTI_FRAME_CT:
-        return f"{modality} multi-frame"
-    return modality
+    """Name what most of the objects are; an odd one is refused by name when they are read."""
+    kinds = [_kind_of(header) for header in headers]
+    return max(kinds, key=kinds.count)
+
+
+def _kind_of(header: Dataset) -> str:
+    sop_class = UID(header.SOPClassUID)
+    if sop_class in ULTRASOUND:
+        return ULTRASOUND_KIND
+    if sop_class not in (SINGLE_FRAME_CT, *MULTI_FRAME_CT):
+        return sop_class.name.removesuffix(" Storage")
+    if is_localizer(header):
+        return "CT localizer"
+    return "CT" if sop_class == SINGLE_FRAME_CT else "CT multi-frame"
 
 
 def is_localizer(header: Dataset) -> bool:

@@ -11,15 +11,9 @@ from jaxtyping import Float64
 from pydicom import Dataset
 
 from breastseg.core.scan_faults import ScanError, ScanFault
-from breastseg.io.dicom_files import is_localizer
+from breastseg.io.dicom_files import MULTI_FRAME_CT, SINGLE_FRAME_CT, is_localizer
 from breastseg.io.dicom_pixels import transfer_syntax_of
 
-# DICOM PS3.6, annex A: CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage.
-_CT_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.2",
-    "1.2.840.10008.5.1.4.1.1.2.1",
-    "1.2.840.10008.5.1.4.1.1.2.2",
-)
 # Of a unit vector's length and of the cosine between row and column; headers round to 4 digits.
 _ORIENTATION_TOLERANCE = 1e-3
 
@@ -37,6 +31,7 @@ class Frame:
     slice_thickness_mm: None where the file names none.
     slope, intercept: from stored values to HU.
     padding: lowest and highest stored value that stand for no measurement.
+    lossy: whether the file says that it was ever compressed with loss.
     """
 
     path: Path
@@ -52,10 +47,15 @@ class Frame:
     intercept: float
     padding: tuple[int, int] | None
     transfer_syntax: str
+    lossy: bool
 
 
-def ct_frames(path: Path, header: Dataset) -> Iterator[Frame]:
+def ct_frames(path: Path, header: Dataset, *, hounsfield: bool = True) -> Iterator[Frame]:
     """Yield the frames of one CT object.
+
+    Args:
+        hounsfield: demand values in HU; without, only the grid is meant, and slope and intercept
+            are 1 and 0.
 
     Raises:
         ScanError: modality, no-pixels, localizer, not-hu, no-rescale, no-orientation, no-position,
@@ -63,22 +63,26 @@ def ct_frames(path: Path, header: Dataset) -> Iterator[Frame]:
     """
     _check_kind(path, header)
     for index in range(_num_frames(path, header)):
-        yield _frame(path, header, index)
+        yield _frame(path, header, index, hounsfield)
 
 
 def _check_kind(path: Path, header: Dataset) -> None:
     modality = str(header.get("Modality", ""))
-    if header.SOPClassUID not in _CT_CLASSES or modality != "CT":
+    if header.SOPClassUID not in (SINGLE_FRAME_CT, *MULTI_FRAME_CT) or modality != "CT":
         found = f"expected a CT image, found {header.SOPClassUID.name} of modality '{modality}'"
         raise ScanError(ScanFault.MODALITY, path, found)
     if is_localizer(header):
         raise ScanError(ScanFault.LOCALIZER, path, "expected slices, found a localizer")
+    colours = str(header.get("PhotometricInterpretation", ""))
+    if header.get("Rows") and colours != "MONOCHROME2":
+        found = f"expected grey values (MONOCHROME2), found '{colours}'"
+        raise ScanError(ScanFault.NOT_HU, path, found)
 
 
 def _num_frames(path: Path, header: Dataset) -> int:
     groups = header.get("PerFrameFunctionalGroupsSequence")
     stated = header.get("NumberOfFrames")
-    number = 1 if stated is None else int(stated)
+    number = 1 if not stated else int(stated)
     if number < 1 or (groups is not None and len(groups) != number):
         found = (
             f"expected as many functional groups as frames ({number}), found {len(groups or ())}"
@@ -115,9 +119,9 @@ class _Attributes:
         return values if len(values) == count and all(map(math.isfinite, values)) else None
 
 
-def _frame(path: Path, header: Dataset, index: int) -> Frame:
+def _frame(path: Path, header: Dataset, index: int, hounsfield: bool) -> Frame:
     attributes = _Attributes(header, index)
-    slope, intercept = _rescale(path, attributes)
+    slope, intercept = _rescale(path, attributes) if hounsfield else (1.0, 0.0)
     columns_direction, rows_direction = _orientation(path, attributes)
     position = attributes.numbers("PlanePositionSequence", "ImagePositionPatient", 3)
     if position is None:
@@ -143,6 +147,7 @@ def _frame(path: Path, header: Dataset, index: int) -> Frame:
         intercept=intercept,
         padding=_padding(header),
         transfer_syntax=transfer_syntax_of(header),
+        lossy=str(header.get("LossyImageCompression", "")) == "01",
     )
 
 

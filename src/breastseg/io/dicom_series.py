@@ -1,6 +1,5 @@
 """Reading a DICOM CT series as one volume in HU, or refusing it; nothing is guessed."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +8,17 @@ from jaxtyping import Float32
 
 from breastseg.core.image import Image, Pixels
 from breastseg.core.scan_faults import ScanError, ScanFault
-from breastseg.core.series import Series
-from breastseg.io.dicom_files import SeriesSummary, find_series, group_series, read_header
+from breastseg.core.series import Series, series_case_id
+from breastseg.io.dicom_files import (
+    CT_KINDS,
+    SeriesSummary,
+    find_series,
+    group_series,
+    read_header,
+)
 from breastseg.io.dicom_frames import Frame, ct_frames
 from breastseg.io.dicom_pixels import decode_frame
+from breastseg.io.gantry_tilt import straighten
 from breastseg.io.slice_stack import Stack, stack_frames
 
 Source = SeriesSummary | Path | Sequence[Path]
@@ -21,22 +27,14 @@ Source = SeriesSummary | Path | Sequence[Path]
 FLOOR_HU = -1024.0
 
 
-def series_case_id(series_instance_uid: str, modality: str) -> str:
-    """Return "ct-" or "us-" and 12 hex digits of the SHA-256 of the SeriesInstanceUID.
-
-    >>> series_case_id("1.2.3", "CT")
-    'ct-c47f5b18b8a4'
-    """
-    digest = hashlib.sha256(series_instance_uid.encode("ascii", "replace")).hexdigest()
-    return f"{modality.lower()}-{digest[:12]}"
-
-
-def read_series(source: Source) -> Series:
+def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
     """Read one CT series: single or multi-frame, or a single slice.
 
     Args:
         source: a summary of find_series; files of one series; or a file or folder with one CT
             series, beside which other modalities may lie.
+        resample_tilt: interpolate slices of a tilted gantry onto a straight grid, with a note;
+            they are refused otherwise.
 
     Returns:
         The series; voxels in HU, affine from (slice, row, column) to LPS.
@@ -45,22 +43,44 @@ def read_series(source: Source) -> Series:
         ScanError: see core.scan_faults for all the reasons.
     """
     summary = _one_series(source)
-    headers = [(path, read_header(path)) for path in summary.paths]
-    frames = [frame for path, header in headers for frame in ct_frames(path, header)]
-    stack = stack_frames(frames)
-    if stack.tilt_degrees:
-        raise ScanError(ScanFault.GANTRY_TILT, summary.paths[0], _tilted(stack))
+    stack = _read_stack(summary, hounsfield=True)
+    if stack.tilt_degrees and not resample_tilt:
+        raise ScanError(ScanFault.GANTRY_TILT, stack.frames[0].path, _tilted(stack))
     pixels, notes = _hounsfield(stack.frames)
+    image = Image(pixels=pixels, affine=stack.affine)
+    if stack.tilt_degrees:
+        image = straighten(image, outside=FLOOR_HU)
+        notes += (f"A gantry tilt of {stack.tilt_degrees:.1f} degrees was resampled (linear).",)
     return Series(
         case_id=series_case_id(summary.series_instance_uid, "CT"),
         modality="CT",
-        image=Image(pixels=pixels, affine=stack.affine),
+        image=image,
         series_instance_uid=summary.series_instance_uid,
         study_instance_uid=summary.study_instance_uid,
         instance_paths=_instance_paths(stack.frames),
         frame_of_reference_uid=stack.frames[0].frame_of_reference_uid,
         notes=notes,
     )
+
+
+def read_grid(source: Source) -> Stack:
+    """Read the grid of a CT series without its voxels, whatever their unit; see read_series.
+
+    The affine of a tilted gantry is sheared, as the slices are.
+
+    Raises:
+        ScanError: as read_series, but for what concerns the values.
+    """
+    return _read_stack(_one_series(source), hounsfield=False)
+
+
+def _read_stack(summary: SeriesSummary, *, hounsfield: bool) -> Stack:
+    frames = [
+        frame
+        for path in summary.paths
+        for frame in ct_frames(path, read_header(path), hounsfield=hounsfield)
+    ]
+    return stack_frames(frames)
 
 
 def _one_series(source: Source) -> SeriesSummary:
@@ -70,7 +90,7 @@ def _one_series(source: Source) -> SeriesSummary:
         place, found = source, find_series(source)
     else:
         place, found = Path(source[0]), group_series(source)
-    slices = [series for series in found if series.kind in ("CT", "CT multi-frame")]
+    slices = [series for series in found if series.kind in CT_KINDS]
     chosen = slices or found
     if not chosen:
         raise ScanError(ScanFault.NOT_DICOM, place, "expected a CT series, found no DICOM file")
@@ -102,10 +122,20 @@ def _hounsfield(frames: Sequence[Frame]) -> tuple[Pixels, tuple[str, ...]]:
         np.multiply(stored, np.float32(frame.slope), out=pixels[at], casting="unsafe")
         pixels[at] += np.float32(frame.intercept)
         padded += _clear_padding(pixels[at], stored, frame)
+    return pixels, _notes(frames, padded)
+
+
+def _notes(frames: Sequence[Frame], padded: int) -> tuple[str, ...]:
     notes = []
     if padded:
         notes.append(f"{padded} voxels of padding were set to {FLOOR_HU:g} HU.")
-    return pixels, tuple(notes)
+    if len({(frame.slope, frame.intercept) for frame in frames}) > 1:
+        notes.append("RescaleSlope or RescaleIntercept differ between the slices; each was obeyed.")
+    if any(frame.lossy for frame in frames):
+        notes.append("The images were compressed with loss: HU are not those of the scanner.")
+    if len(frames) == 1:
+        notes.append("A single slice: its extent across is the SliceThickness.")
+    return tuple(notes)
 
 
 def _clear_padding(

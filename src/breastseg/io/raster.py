@@ -15,6 +15,7 @@ from breastseg.core.image import Image
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 Luminance = Float32[np.ndarray, "rows columns"]
+Grey = Float32[np.ndarray, "..."]
 Mask = Bool[np.ndarray, "rows columns"]
 
 # What Pillow raises for damaged files; TypeError for TIFF tags of a wrong type.
@@ -91,11 +92,12 @@ def _to_grey(picture: Pillow.Image) -> Luminance:
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         coloured = np.asarray(picture.convert("RGBA"), np.float32)
         over_black = coloured[..., :3] * (coloured[..., 3:] / 255)
-        return _luminance(over_black)
-    return _luminance(np.asarray(picture.convert("RGB"), np.float32))
+        return luminance(over_black)
+    return luminance(np.asarray(picture.convert("RGB"), np.float32))
 
 
-def _luminance(colours: Float32[np.ndarray, "rows columns 3"]) -> Luminance:
+def luminance(colours: Float32[np.ndarray, "rows columns 3"]) -> Luminance:
+    """Return the whole grey values of red, green and blue, in their unit."""
     return np.rint(colours @ _RED_GREEN_BLUE).astype(np.float32)
 
 
@@ -150,7 +152,13 @@ def read_mask(path: Path, *, lesion_values: tuple[int, ...] | None = None) -> Ma
         ImageFileError: see read_luminance.
         ReferenceMaskError: the values are not those of a mask.
     """
-    grey = read_luminance(path)
+    return lesion_mask(path, read_luminance(path), lesion_values)
+
+
+def lesion_mask(
+    path: Path, grey: Grey, lesion_values: tuple[int, ...] | None
+) -> Bool[np.ndarray, "..."]:
+    """Return where the values of a mask mean lesion; arguments and errors of read_mask."""
     values = _values(grey)
     found = ", ".join(f"{value:g}" for value in values[:5]) + (", ..." if values.size > 5 else "")
     if lesion_values is not None:
@@ -172,7 +180,7 @@ def read_mask(path: Path, *, lesion_values: tuple[int, ...] | None = None) -> Ma
     return grey > 0
 
 
-def _values(grey: Luminance) -> Float64[np.ndarray, " values"]:
+def _values(grey: Grey) -> Float64[np.ndarray, " values"]:
     """Return the different values, in order; whole numbers are counted, which is faster."""
     if grey.min() >= 0 and grey.max() < 2**16:
         whole = grey.astype(np.int64)

@@ -21,11 +21,13 @@ class PredictionEntry:
 
     picture: URL of the overlay: a relative path, percent-encoded, or a data URI.
     lesions: what was found in it; empty where nothing was.
+    notes: what a reader should know of the image.
     """
 
     case_id: str
     picture: str
     lesions: tuple[Lesion, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_local(self.case_id, self.picture)

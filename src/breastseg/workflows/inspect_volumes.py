@@ -24,9 +24,10 @@ log = logging.getLogger(__name__)
 def holds_volumes(data: Path) -> bool:
     """Whether a folder is a tree of DICOM studies with CT series."""
     try:
-        return find_data_set(data, on_fault=lambda fault: None, volumes=True).holds_volumes
+        found = find_data_set(data, on_fault=lambda fault: None, volumes=True)
     except (LayoutError, InputError):
         return False
+    return any(case.series_paths for case in found.cases)
 
 
 def inspect_volumes(

@@ -22,7 +22,8 @@ from breastseg.inference.prediction_folder import (
 from breastseg.inference.runtime import Device
 from breastseg.inference.segment import Prediction, find
 from breastseg.io.atomic import write_text
-from breastseg.io.raster import file_sha256, read_image
+from breastseg.io.images import read_any_image
+from breastseg.io.raster import file_sha256
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
 from breastseg.training.model import OpenModel, load_model, open_model
@@ -78,7 +79,8 @@ def predict(
     an earlier call are not predicted again, so an interrupted call is repeated as it was.
 
     Args:
-        scans: pictures, and folders that are searched for pictures; masks are left out.
+        scans: pictures and DICOM ultrasound, and folders that are searched for them; masks are
+            left out.
         model: a run folder, of either framework, or the folds of a cross-validation, whose mean
             probability counts; neither framework is needed.
         output: the prediction folder, see inference.prediction_folder.
@@ -135,11 +137,12 @@ class _Job:
         sha256 = file_sha256(case.image_path)
         if not self.overwrite and (finished := self.folder.finished(case.case_id, sha256)):
             return finished
-        image = read_image(case.image_path)
+        image, notes = read_any_image(case.image_path, case.frame)
         threshold = self.folder.maker.threshold
         probability = self.model.probability(image)
         prediction = find(case.case_id, image, probability, threshold)
-        return self.folder.write_case(prediction, overlay=_overlay(prediction), sha256=sha256)
+        overlay = _overlay(prediction)
+        return self.folder.write_case(prediction, overlay=overlay, sha256=sha256, notes=notes)
 
 
 def _overlay(prediction: Prediction) -> bytes:
@@ -150,6 +153,8 @@ def _overlay(prediction: Prediction) -> bytes:
 def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
     cases, failures = [], []
     _log.info("%d cases, %d masks left out", len(found.cases), len(found.masks))
+    for note in found.notes:
+        _log.info(note)
     for done, case in enumerate(found.cases, start=1):
         try:
             result = job.do(case)
@@ -160,6 +165,8 @@ def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
             cases.append(result)
             how = "done before" if result.reused else "done"
             _log.info("%s: %s, lesions: %d", case.case_id, how, len(result.lesions))
+            for note in result.notes:
+                _log.info("%s: %s", case.case_id, note)
         reading("Predicting", done, len(found.cases))
     return PredictionResult(
         output=job.folder.path,
@@ -175,6 +182,7 @@ def _page(result: PredictionResult, maker: Maker) -> str:
             case_id=case.case_id,
             picture=f"{quote(case.case_id)}/{OVERLAY_NAME}",
             lesions=case.lesions,
+            notes=case.notes,
         )
         for case in result.cases
     ]

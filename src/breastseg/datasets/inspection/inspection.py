@@ -121,7 +121,7 @@ def _find(root: Path, faults: list[Fault]) -> tuple[DataSet, list[Finding]]:
             raise
         reason = error
     faults.clear()
-    cases = find_scans([root]).cases
+    cases = find_scans([root], pictures_only=True).cases
     message = f"No layout with masks fits {root}: the pictures alone are inspected."
     findings = [Finding(code="no-masks", cases=(), message=message)]
     return DataSet(layout="pictures", root=root, cases=cases, notes=(str(reason),)), findings

@@ -50,12 +50,11 @@ class VolumeRecord:
 
     def to_document(self) -> dict[str, Any]:
         """Return its row of inspection.json."""
-        series = self.files.series
         return {
             "case": self.files.case_id,
             "patient": self.files.patient_id,
             "first_file": str(self.files.image_path),
-            "files": 0 if series is None else series.num_files,
+            "files": len(self.files.series_paths),
             "geometry": self.geometry,
             "masks": list(self.masks),
         }
@@ -127,9 +126,8 @@ def inspect_volumes(root: Path, choice: MaskChoice, progress: Progress) -> Volum
 
 def _inspect_case(files: CaseFiles, choice: MaskChoice) -> VolumeRecord:
     findings: list[Finding] = []
-    assert files.series is not None
     try:
-        series = read_series(files.series)
+        series = read_series(files.series_paths)
     except ScanError as error:
         refused = Finding(code="series-refused", cases=(files.case_id,), message=str(error))
         masks = tuple(_listed(path) for path in files.mask_paths or ())
