@@ -1,7 +1,6 @@
 """Which DICOM series lie in a folder, whatever its files are called."""
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydicom.uid import UID
 
 from breastseg.core.scan_faults import ScanError, ScanFault
 from breastseg.io.file_kinds import is_dicom as is_dicom
+from breastseg.io.pydicom_silence import pydicom_silenced
 
 # DICOM PS3.6, annex A. Single-frame CT; Enhanced and Legacy Converted Enhanced CT.
 SINGLE_FRAME_CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -75,12 +75,13 @@ def find_series(root: Path, on_error: OnScanError = refuse) -> list[SeriesSummar
     return group_series(_files(root), on_error)
 
 
+@pydicom_silenced()
 def group_series(paths: Iterable[Path], on_error: OnScanError = refuse) -> list[SeriesSummary]:
     """List the series that files belong to, sorted by study and series; see find_series."""
     series: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
     for path in paths:
         try:
-            header = _identity(path)
+            header = read_header(path, _IDENTITY)
         except ScanError as error:
             on_error(error)
             continue
@@ -100,9 +101,7 @@ def read_header(path: Path, tags: list[str] | None = None) -> Dataset:
     if not is_dicom(path):
         raise ScanError(ScanFault.NOT_DICOM, path, "expected a DICOM file, found another kind")
     try:
-        with warnings.catch_warnings():
-            # Values that break the standard are checked where they are used.
-            warnings.simplefilter("ignore")
+        with pydicom_silenced():
             header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
             header.decode()
     # A malformed file can make the parser raise nearly anything.
@@ -122,10 +121,6 @@ _IDENTITY = [
     "Modality",
     "ImageType",
 ]
-
-
-def _identity(path: Path) -> Dataset:
-    return read_header(path, _IDENTITY)
 
 
 def _summary(uids: tuple[str, str], members: list[tuple[Path, Dataset]]) -> SeriesSummary:

@@ -1,6 +1,5 @@
 """Decoding the stored values of DICOM frames."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ from pydicom.pixels.utils import get_expected_length, pixel_array
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     JPEGExtended12Bit,
 )
 
 from breastseg.core.scan_faults import ScanError, ScanFault
+from breastseg.io.pydicom_silence import pydicom_silenced
 
 Stored = Shaped[np.ndarray, "rows columns *samples"]
 
@@ -29,14 +28,12 @@ def decode_frame(path: Path, index: int, transfer_syntax: str, *, raw: bool = Tr
     Raises:
         ScanError: no-pixels, truncated-pixels, undecodable-pixels, transfer-syntax.
     """
-    with warnings.catch_warnings():
-        # Values that break the standard are checked where they are used.
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with pydicom_silenced():
             return _decode(path, index, transfer_syntax, raw)
-        # A malformed file can make a decoder raise nearly anything.
-        except Exception as error:
-            raise _refusal(path, error, transfer_syntax) from None
+    # A malformed file can make a decoder raise nearly anything.
+    except Exception as error:
+        raise _refusal(path, error, transfer_syntax) from None
 
 
 def _decode(path: Path, index: int, transfer_syntax: str, raw: bool) -> Stored:
@@ -83,16 +80,23 @@ def _refusal(path: Path, error: Exception, transfer_syntax: str) -> ScanError:
     return ScanError(fault, path, found)
 
 
+@pydicom_silenced()
 def _why(path: Path) -> ScanFault:
     """Look again at a file whose pixels could not be decoded."""
     try:
-        dataset = dcmread(path, force=True)
+        return _fault_of(dcmread(path, force=True))
+    # A malformed file can make the parser raise nearly anything.
     except Exception:
         return ScanFault.DAMAGED_FILE
+
+
+def _fault_of(dataset: Dataset) -> ScanFault:
     if "PixelData" not in dataset:
         # pydicom gives up all of a file whose compressed data ends before its delimiter.
         return ScanFault.NO_PIXELS if "Rows" in dataset else ScanFault.TRUNCATED_PIXELS
-    native = not UID(transfer_syntax_of(dataset) or ImplicitVRLittleEndian).is_compressed
-    if native and len(dataset.PixelData) < get_expected_length(dataset):
+    uid = UID(transfer_syntax_of(dataset))
+    if not uid.is_transfer_syntax:
+        return ScanFault.TRANSFER_SYNTAX
+    if not uid.is_compressed and len(dataset.PixelData) < get_expected_length(dataset):
         return ScanFault.TRUNCATED_PIXELS
     return ScanFault.UNDECODABLE_PIXELS

@@ -19,6 +19,7 @@ from breastseg.io.dicom_files import (
 from breastseg.io.dicom_frames import Frame, ct_frames
 from breastseg.io.dicom_pixels import decode_frame
 from breastseg.io.gantry_tilt import straighten
+from breastseg.io.pydicom_silence import pydicom_silenced
 from breastseg.io.slice_stack import Stack, stack_frames
 
 Source = SeriesSummary | Path | Sequence[Path]
@@ -74,12 +75,19 @@ def read_grid(source: Source) -> Stack:
     return _read_stack(_one_series(source), hounsfield=False)
 
 
+@pydicom_silenced()
 def _read_stack(summary: SeriesSummary, *, hounsfield: bool) -> Stack:
-    frames = [
-        frame
-        for path in summary.paths
-        for frame in ct_frames(path, read_header(path), hounsfield=hounsfield)
-    ]
+    frames: list[Frame] = []
+    for path in summary.paths:
+        header = read_header(path)
+        try:
+            frames += ct_frames(path, header, hounsfield=hounsfield)
+        except ScanError:
+            raise
+        # An attribute of another type than the standard gives it.
+        except (AttributeError, TypeError, ValueError, LookupError) as error:
+            found = f"an attribute is malformed ({type(error).__name__})"
+            raise ScanError(ScanFault.DAMAGED_FILE, path, found) from None
     return stack_frames(frames)
 
 

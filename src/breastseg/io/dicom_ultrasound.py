@@ -16,6 +16,7 @@ from breastseg.core.scan_faults import ScanError, ScanFault
 from breastseg.core.series import Series, series_case_id
 from breastseg.io.dicom_files import ULTRASOUND, read_header
 from breastseg.io.dicom_pixels import decode_frame, transfer_syntax_of
+from breastseg.io.pydicom_silence import pydicom_silenced
 from breastseg.io.raster import Luminance, luminance
 
 # DICOM PS3.3, section C.8.5.5.1: RegionSpatialFormat 2D, PhysicalUnits centimetres.
@@ -30,6 +31,7 @@ _PALETTE = "PALETTE COLOR"
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
 
+@pydicom_silenced()
 def read_ultrasound(path: Path, frame: int | None = None) -> Series:
     """Read a DICOM ultrasound file: one frame, or all of them.
 
@@ -74,6 +76,7 @@ class Instance:
     num_frames: int
 
 
+@pydicom_silenced()
 def read_instance(path: Path) -> Instance:
     """Read how a file is told from others of its series; errors of read_header."""
     header = read_header(

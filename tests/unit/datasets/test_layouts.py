@@ -275,7 +275,7 @@ def test_broken_busbra_tables_are_refused(busbra_dir, table, old, new, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"file_ending": ".nii.gz"}, r"file_ending is \.nii\.gz, but volumes are not read yet"),
+        ({"file_ending": ".nrrd"}, r"file_ending must be one of .*\.nii\.gz, found '\.nrrd'"),
         ({"file_ending": ".webp"}, r"file_ending must be one of \.png.*found '\.webp'"),
         ({"file_ending": None}, r"convert the data set to version 2"),
         ({"labels": {"background": 0, "lesion": 1, "ignore": 2}}, r"label 'ignore' \(2\)"),
