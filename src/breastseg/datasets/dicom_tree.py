@@ -67,7 +67,9 @@ def _kinds(found: Iterable[SeriesSummary]) -> list[tuple[str, int]]:
 
 
 def _left(found: Sequence[SeriesSummary]) -> tuple[str, ...]:
-    others = [series for series in found if series.kind not in (*CT_KINDS, *_MASKS)]
+    others = [
+        series for series in found if series.kind not in CT_KINDS and series.modality not in _MASKS
+    ]
     if not others:
         return ()
     listed = ", ".join(f"{count} {kind}" for kind, count in _kinds(others))
@@ -94,7 +96,7 @@ def patient_group(path: Path) -> str | None:
 
 def _mask_files(found: Iterable[SeriesSummary], on_fault: OnFault) -> list[MaskFile]:
     files = []
-    for path in (path for series in found if series.kind in _MASKS for path in series.paths):
+    for path in (path for series in found if series.modality in _MASKS for path in series.paths):
         try:
             files.append(describe_mask_file(path))
         except InputError as error:
@@ -135,7 +137,7 @@ def _owners(mask: MaskFile, found: Iterable[SeriesSummary]) -> list[str]:
     return [
         series.series_instance_uid
         for series in found
-        if series.kind not in _MASKS
+        if series.modality not in _MASKS
         and any(
             str(read_header(path, tags).get("SOPInstanceUID")) in mask.instance_uids
             for path in series.paths

@@ -106,7 +106,7 @@ def test_a_broken_mask_file_is_a_fault_of_its_own(tree: Path) -> None:
 def test_a_folder_without_ct_says_what_it_holds(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     shutil.copy(tree / "ANNA^A" / "scan 1" / "rt.dcm", tmp_path / "masks" / "rt.dcm")
-    with pytest.raises(LayoutError, match="it holds 1 RTSTRUCT, and no CT series"):
+    with pytest.raises(LayoutError, match="it holds 1 RT Structure Set, and no CT series"):
         find_data_set(tmp_path / "masks", volumes=True)
 
 

@@ -83,7 +83,7 @@ def test_a_remark_on_a_series_is_passed_on(tmp_path: Path) -> None:
     series = write_ct(tmp_path / "ct")
     for path in series.instance_paths:
         header = dcmread(path)
-        header.PixelPaddingValue = 1000
+        header.add_new("PixelPaddingValue", "US", 1000)
         header.save_as(path)
     assert codes(inspected(tmp_path)) == ["series-note"]
 
