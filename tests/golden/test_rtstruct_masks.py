@@ -12,10 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from breastseg.core.series import Series
 from breastseg.io.dicom_masks import read_masks
 from breastseg.io.dicom_series import read_series
 
 GOLDEN = json.loads((Path(__file__).parent / "rtstruct_masks.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def series(shared_data: Path) -> Series:
+    return read_series(shared_data / "ct" / "4d-lung-113_HM10395" / "ct")
 
 
 def decoded(runs: list[int], shape: list[int]) -> np.ndarray:
@@ -30,9 +36,10 @@ def decoded(runs: list[int], shape: list[int]) -> np.ndarray:
 
 
 @pytest.mark.data
-def test_contours_of_a_real_tumour_agree_with_an_independent_program(shared_data: Path) -> None:
+def test_contours_of_a_real_tumour_agree_with_an_independent_program(
+    shared_data: Path, series: Series
+) -> None:
     folder = shared_data / "ct" / "4d-lung-113_HM10395"
-    series = read_series(folder / "ct")
     masks = read_masks(folder / "rtstruct.dcm", series, labels=[*GOLDEN["structures"]])
     assert len(masks) == len(GOLDEN["structures"]) == 2
     for read in masks:
@@ -45,7 +52,7 @@ def test_contours_of_a_real_tumour_agree_with_an_independent_program(shared_data
 
 
 @pytest.mark.data
-def test_a_real_volume_is_that_of_its_polygons(shared_data: Path) -> None:
+def test_a_real_volume_is_that_of_its_polygons(shared_data: Path, series: Series) -> None:
     """The areas of the tumour's polygons by the shoelace formula, times the distance of slices."""
     import pydicom
 
@@ -56,6 +63,5 @@ def test_a_real_volume_is_that_of_its_polygons(shared_data: Path) -> None:
     for contour in roi.ContourSequence:
         x, y, _ = np.array(contour.ContourData, float).reshape(-1, 3).T
         volume += abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2 * 3.0
-    series = read_series(folder / "ct")
     (read,) = read_masks(folder / "rtstruct.dcm", series, labels=["Tumor*"])
     assert read.volume_mm3(series.image) == pytest.approx(volume, rel=0.005)

@@ -1,11 +1,14 @@
 """Reference masks from DICOM SEG and RTSTRUCT files: what is in them, and onto a series' grid."""
 
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pydicom import Dataset
 
+from breastseg.core.errors import BreastsegError
 from breastseg.core.mask_faults import MaskError, MaskFault
 from breastseg.core.series import Series
 from breastseg.core.structure import MaskFile, Structure, StructureMask
@@ -47,13 +50,30 @@ def describe_mask_file(path: Path) -> MaskFile:
 
 def _open(path: Path) -> tuple[Dataset, MaskFile]:
     header = read_header(path)
-    refuse_other_kind(path, header)
+    with _malformed(path):
+        refuse_other_kind(path, header)
     is_contours = str(header.SOPClassUID) == RTSTRUCT_CLASS
     describe = describe_structure_set if is_contours else describe_segmentation
-    try:
+    with _malformed(path):
         return header, describe(path, header)
-    except AttributeError as error:
-        found = f"expected an attribute that is not there ({error.name})"
+
+
+@contextlib.contextmanager
+def _malformed(path: Path) -> Iterator[None]:
+    """Refuse what breaks the standard in ways that nobody has thought of.
+
+    Raises:
+        MaskError: damaged-mask.
+    """
+    try:
+        with warnings.catch_warnings():
+            # pydicom warns of values that break the standard; they are checked here.
+            warnings.simplefilter("ignore")
+            yield
+    except BreastsegError:
+        raise
+    except (AttributeError, TypeError, ValueError, LookupError, OverflowError) as error:
+        found = f"expected attributes as the standard has them, found others ({error})"
         raise MaskError(MaskFault.DAMAGED_MASK, path, found) from None
 
 
@@ -93,6 +113,10 @@ class MaskReader:
         Raises:
             MaskError: see core.mask_faults for all the reasons.
         """
+        with _malformed(self.file.path):
+            return self._read(structure)
+
+    def _read(self, structure: Structure) -> StructureMask:
         if self.file.modality == "SEG":
             return read_segment(
                 self.file, self._header, structure, self._target, threshold=self._threshold

@@ -190,6 +190,10 @@ def _contour(drawing: _Drawing, item: Dataset, to_voxels: Float64[np.ndarray, "4
     except (AttributeError, TypeError, ValueError):
         found = "expected ContourData of three numbers per point, found something else"
         raise drawing.refuse(MaskFault.DAMAGED_MASK, found) from None
+    stated = item.get("NumberOfContourPoints")
+    if stated is not None and int(stated) != len(points):
+        found = f"expected the {stated} points that a contour names, found {len(points)}"
+        raise drawing.refuse(MaskFault.DAMAGED_MASK, found)
     offset = [float(value) for value in item.get("ContourOffsetVector") or (0,)]
     if not np.isfinite(points).all() or any(offset):
         found = "expected finite points on the plane of their contour, found others"

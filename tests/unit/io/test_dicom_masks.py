@@ -10,6 +10,7 @@ import pytest
 
 from breastseg.core.image import Image
 from breastseg.core.mask_faults import MaskError, MaskFault
+from breastseg.core.scan_faults import ScanError
 from breastseg.core.series import Series
 from breastseg.io.dicom_files import read_header
 from breastseg.io.dicom_masks import (
@@ -21,7 +22,7 @@ from breastseg.io.dicom_masks import (
     read_masks,
 )
 from breastseg.io.dicom_series import read_series
-from tests.dicom_masks import square, write_ct, write_rtstruct
+from tests.dicom_masks import square, write_ct, write_rtstruct, write_seg
 
 # Inside pydicom itself: the series that highdicom's SEGs were made of.
 PYDICOM_SCANS = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
@@ -284,3 +285,54 @@ def test_a_structure_set_of_which_one_slice_is_here(shared_data: Path) -> None:
         with pytest.raises(MaskError) as caught:
             reader.read(structure)
         assert caught.value.fault == fault
+
+
+@pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT"])
+def test_a_damaged_file_never_gives_another_mask_by_being_cut_short(
+    series: Series, tmp_path: Path, kind: str
+) -> None:
+    mask = np.random.default_rng(0).random(series.image.pixels.shape) > 0.7
+    rois = {"a": [square(1, 2, 5), square(2, 2, 5)], "b": [square(3, 2, 5)]}
+    path = tmp_path / "whole.dcm"
+    if kind == "SEG":
+        write_seg(path, series, {"a": mask})
+    else:
+        write_rtstruct(path, series, rois)
+    whole, data = read_masks(path, series, labels=["*"]), path.read_bytes()
+    cut = tmp_path / "cut.dcm"
+    refused = 0
+    for length in range(140, len(data) - 1, len(data) // 40):
+        cut.write_bytes(data[:length])
+        try:
+            again = read_masks(cut, series, labels=["*"])
+        except (MaskError, ScanError):
+            refused += 1
+            continue
+        # What comes last in an RTSTRUCT are remarks on its ROIs.
+        assert len(again) == len(whole)
+        assert all(np.array_equal(a.mask, b.mask) for a, b in zip(again, whole, strict=True))
+    assert refused >= 35
+
+
+@pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT"])
+def test_flipped_bits_are_refused_with_a_code_or_read(
+    series: Series, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "whole.dcm"
+    if kind == "SEG":
+        write_seg(path, series, {"a": np.ones(series.image.pixels.shape, bool)})
+    else:
+        write_rtstruct(path, series, {"a": [square(1, 2, 5)]})
+    random, data = np.random.default_rng(2), path.read_bytes()
+    flipped = tmp_path / "flipped.dcm"
+    codes = set()
+    for _ in range(60):
+        damaged = bytearray(data)
+        for place in random.integers(132, len(data), 3):
+            damaged[place] ^= 1 << int(random.integers(8))
+        flipped.write_bytes(bytes(damaged))
+        try:
+            read_masks(flipped, series, labels=["*"])
+        except (MaskError, ScanError) as error:
+            codes.add(str(error.fault))
+    assert len(codes) >= 2

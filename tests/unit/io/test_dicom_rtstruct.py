@@ -175,7 +175,11 @@ def test_broken_numbers_are_refused(read: Any) -> None:
     def shift(header: Dataset) -> None:
         header.ROIContourSequence[0].ContourSequence[0].ContourOffsetVector = ["0", "0", "1"]
 
-    for change in (cut, shift):
+    def lose(header: Dataset) -> None:
+        contour = header.ROIContourSequence[0].ContourSequence[0]
+        contour.ContourData = list(contour.ContourData)[:-3]
+
+    for change in (cut, shift, lose):
         refused(read, MaskFault.DAMAGED_MASK, *squares(2), change=change)
 
 
