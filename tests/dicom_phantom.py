@@ -257,6 +257,7 @@ DAMAGES: dict[str, tuple[Callable[[Truth, int], None], ScanFault]] = {
     "no intercept": (strip("RescaleIntercept"), ScanFault.NO_RESCALE),
     "no rows": (strip("Rows"), ScanFault.NO_PIXELS),
     "no series": (strip("SeriesInstanceUID"), ScanFault.DAMAGED_FILE),
+    "an empty series": (put("SeriesInstanceUID", ""), ScanFault.DAMAGED_FILE),
     "a negative slope": (put("RescaleSlope", "-1"), ScanFault.NO_RESCALE),
     "another unit": (put("RescaleType", "US"), ScanFault.NOT_HU),
     "inverted grey": (put("PhotometricInterpretation", "MONOCHROME1"), ScanFault.NOT_HU),

@@ -117,7 +117,8 @@ def _show(document: dict[str, Any], page: Path, *, as_json: bool) -> None:
 
 def predict(
     scans: Annotated[
-        list[Path], typer.Argument(metavar="SCAN...", help="Pictures, or folders of pictures.")
+        list[Path],
+        typer.Argument(metavar="SCAN...", help="Pictures, DICOM ultrasound, or folders of them."),
     ],
     model: Annotated[Path, typer.Option(metavar="RUN", help="A run, or the folds of one.")],
     output: Annotated[Path, typer.Option(help="Where the results go.")],

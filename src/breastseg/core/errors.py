@@ -3,6 +3,7 @@
 BreastsegError                exit code 2
 |-- InputError                a file, folder, array or option the user gave is wrong
 |   |-- ImageFileError        an image file cannot be read as an image
+|   |   `-- ScanError         DICOM or NIfTI is refused, with a code: core/scan_faults.py
 |   |-- LayoutError           a folder is no data set that breastseg knows, or a broken one
 |   |-- ReferenceMaskError    a reader's mask is missing, grey or of another kind
 |   |-- GeometryError         shapes or spacings disagree

@@ -18,7 +18,8 @@ class Image:
     pixels: intensities, axes (slice, row, column); a 2D image has one slice. The unit is
         arbitrary for ultrasound.
     affine: voxel index (slice, row, column) to patient LPS position in mm; None where the
-        file says nothing about millimetres. It is never guessed.
+        file says nothing about millimetres. It is never guessed. Ultrasound has no place in the
+        patient: its affine maps to millimetres in the picture.
     """
 
     pixels: Pixels

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,22 @@ def find_series(root: Path, on_error: OnScanError = refuse) -> list[SeriesSummar
     return group_series(_files(root), on_error)
 
 
+@contextmanager
+def refusing_malformed(path: Path) -> Iterator[None]:
+    """Refuse a file in which an attribute is of another type than the standard gives it.
+
+    Raises:
+        ScanError: damaged-file.
+    """
+    try:
+        yield
+    except ScanError:
+        raise
+    except (AttributeError, TypeError, ValueError, LookupError) as error:
+        found = f"an attribute is malformed ({type(error).__name__})"
+        raise ScanError(ScanFault.DAMAGED_FILE, path, found) from None
+
+
 @pydicom_silenced()
 def group_series(paths: Iterable[Path], on_error: OnScanError = refuse) -> list[SeriesSummary]:
     """List the series that files belong to, sorted by study and series; see find_series."""
@@ -108,7 +125,8 @@ def read_header(path: Path, tags: list[str] | None = None) -> Dataset:
     except Exception as error:
         found = f"the DICOM file cannot be parsed ({type(error).__name__})"
         raise ScanError(ScanFault.DAMAGED_FILE, path, found) from None
-    if "SOPClassUID" not in header or not header.get("SeriesInstanceUID"):
+    uids = (header.get("SOPClassUID"), header.get("SeriesInstanceUID"))
+    if not all(isinstance(uid, str) and uid for uid in uids):
         found = "expected SOPClassUID and SeriesInstanceUID in the file, found none"
         raise ScanError(ScanFault.DAMAGED_FILE, path, found)
     return header

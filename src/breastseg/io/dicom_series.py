@@ -15,6 +15,7 @@ from breastseg.io.dicom_files import (
     find_series,
     group_series,
     read_header,
+    refusing_malformed,
 )
 from breastseg.io.dicom_frames import Frame, ct_frames
 from breastseg.io.dicom_pixels import decode_frame
@@ -80,14 +81,8 @@ def _read_stack(summary: SeriesSummary, *, hounsfield: bool) -> Stack:
     frames: list[Frame] = []
     for path in summary.paths:
         header = read_header(path)
-        try:
+        with refusing_malformed(path):
             frames += ct_frames(path, header, hounsfield=hounsfield)
-        except ScanError:
-            raise
-        # An attribute of another type than the standard gives it.
-        except (AttributeError, TypeError, ValueError, LookupError) as error:
-            found = f"an attribute is malformed ({type(error).__name__})"
-            raise ScanError(ScanFault.DAMAGED_FILE, path, found) from None
     return stack_frames(frames)
 
 
@@ -127,6 +122,9 @@ def _hounsfield(frames: Sequence[Frame]) -> tuple[Pixels, tuple[str, ...]]:
     padded = 0
     for at, frame in enumerate(frames):
         stored = decode_frame(frame.path, frame.index, frame.transfer_syntax)
+        if stored.shape != frame.size:
+            found = f"expected {frame.size} (rows, columns), decoded {stored.shape}"
+            raise ScanError(ScanFault.UNDECODABLE_PIXELS, frame.path, found)
         np.multiply(stored, np.float32(frame.slope), out=pixels[at], casting="unsafe")
         pixels[at] += np.float32(frame.intercept)
         padded += _clear_padding(pixels[at], stored, frame)

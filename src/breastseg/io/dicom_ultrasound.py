@@ -14,7 +14,7 @@ from pydicom.pixels.processing import apply_color_lut
 from breastseg.core.image import Image
 from breastseg.core.scan_faults import ScanError, ScanFault
 from breastseg.core.series import Series, series_case_id
-from breastseg.io.dicom_files import ULTRASOUND, read_header
+from breastseg.io.dicom_files import ULTRASOUND, read_header, refusing_malformed
 from breastseg.io.dicom_pixels import decode_frame, transfer_syntax_of
 from breastseg.io.pydicom_silence import pydicom_silenced
 from breastseg.io.raster import Luminance, luminance
@@ -48,7 +48,11 @@ def read_ultrasound(path: Path, frame: int | None = None) -> Series:
         ScanError: modality, no-pixels, photometry, truncated-pixels, undecodable-pixels,
             transfer-syntax, not-dicom, damaged-file.
     """
-    header = read_header(path)
+    with refusing_malformed(path):
+        return _read(path, read_header(path), frame)
+
+
+def _read(path: Path, header: Dataset, frame: int | None) -> Series:
     modality = str(header.get("Modality", ""))
     if header.SOPClassUID not in ULTRASOUND:
         found = f"expected ultrasound, found {header.SOPClassUID.name} of modality '{modality}'"

@@ -1,13 +1,16 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from breastseg.core.errors import LayoutError, ReferenceMaskError
+from breastseg.core.errors import GeometryError, LayoutError, ReferenceMaskError
+from breastseg.core.image import Image
 from breastseg.datasets.cases import read_case
 from breastseg.datasets.layouts import find_data_set, is_mask_path
+from breastseg.io.nifti import write_nifti
 
 
 def ids(data_set):
@@ -20,6 +23,58 @@ def edit_description(root, **changes):
 
 
 # --- what is recognised ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def nifti_dir(nnunet_dir):
+    """The same data set with volumes of two slices; the second has a lesion of two slices."""
+    shutil.rmtree(nnunet_dir / "imagesTr")
+    shutil.rmtree(nnunet_dir / "labelsTr")
+    for case, value in (("breast_001", 0), ("breast_002", 2)):
+        pixels = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+        mask = np.zeros((2, 3, 4), np.float32)
+        mask[:, 1, 1:3] = value
+        for folder, name, values in (
+            ("imagesTr", f"{case}_0000", pixels),
+            ("labelsTr", case, mask),
+        ):
+            (nnunet_dir / folder).mkdir(exist_ok=True)
+            volume = Image(pixels=values, affine=np.diag([2.0, 0.5, 0.5, 1.0]))
+            write_nifti(nnunet_dir / folder / f"{name}.nii.gz", volume, dtype=np.int16)
+    description = json.loads((nnunet_dir / "dataset.json").read_text())
+    description["file_ending"] = ".nii.gz"
+    (nnunet_dir / "dataset.json").write_text(json.dumps(description))
+    return nnunet_dir
+
+
+def test_nnunet_volumes(nifti_dir):
+    data_set = find_data_set(nifti_dir, volumes=True)
+    assert ids(data_set) == ["breast_001", "breast_002"]
+    first, second = (read_case(files) for files in data_set.cases)
+    assert first.reference.max() == 0
+    assert second.image.pixels.shape == second.reference.shape == (2, 3, 4)
+    # One lesion through both slices, not one in each.
+    assert np.unique(second.reference).tolist() == [0, 1]
+    assert second.image.spacing_mm == pytest.approx((2, 0.5, 0.5))
+
+
+def test_volumes_are_no_pictures(nifti_dir):
+    with pytest.raises(LayoutError, match="found NIfTI volumes"):
+        find_data_set(nifti_dir)
+
+
+@pytest.mark.parametrize(
+    ("shape", "affine", "message"),
+    [
+        ((2, 3, 4), np.diag([2.0, 0.5, 0.51, 1.0]), "differ by 0.01 mm"),
+        ((2, 4, 3), np.diag([2.0, 0.5, 0.5, 1.0]), r"size of its image .* \(2, 3, 4\)"),
+    ],
+)
+def test_a_volume_and_its_mask_share_a_grid(nifti_dir, shape, affine, message):
+    volume = Image(pixels=np.zeros(shape, np.float32), affine=affine)
+    write_nifti(nifti_dir / "labelsTr" / "breast_001.nii.gz", volume)
+    with pytest.raises(GeometryError, match=message):
+        read_case(find_data_set(nifti_dir, volumes=True).cases[0])
 
 
 def test_busi_has_one_lesion_per_mask_file_and_the_class_of_its_folder(busi_dir):

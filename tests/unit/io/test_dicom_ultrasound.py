@@ -129,6 +129,19 @@ def test_what_is_refused(write, tmp_path):
         assert caught.value.fault is fault
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("BitsStored", None), ("SequenceOfUltrasoundRegions", None), ("NumberOfFrames", "0")],
+)
+def test_malformed_attributes_are_refused_or_passed_over(write, keyword, value):
+    path = write(edit=lambda dataset: setattr(dataset, keyword, value))
+    if keyword == "BitsStored":
+        with pytest.raises(ScanError):
+            read_ultrasound(path)
+    else:
+        assert np.array_equal(read_ultrasound(path).image.pixels[0], GREY)
+
+
 def test_cut_pixels_are_refused(write):
     path = write()
     path.write_bytes(path.read_bytes()[:-10])

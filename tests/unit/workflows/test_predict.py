@@ -5,20 +5,28 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from pydicom import Dataset
+from pydicom.sequence import Sequence
 
 from breastseg.core.errors import InputError, LayoutError, OutputError, RunFolderError
 from breastseg.core.recipe import Preprocessing, Recipe, UNetSpec
+from breastseg.core.series import series_case_id
 from breastseg.datasets.splits import DataSplit
 from breastseg.inference.runtime import OpenVinoRuntime
 from breastseg.networks.spec import weight_table
 from breastseg.training.checkpoint import create_run
 from breastseg.workflows.predict import predict
+from tests.dicom_phantom import base_dataset, put, set_pixels, write_series
+
+ULTRASOUND_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
+REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
 
 RECIPE = Recipe(
     name="bright",
@@ -373,12 +381,89 @@ def test_progress_is_told(scans, run, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def write_ultrasound(path, frames=1, **attributes):
+    """The same picture as DICOM, 0.1 mm per pixel; frames after the first are dark."""
+    pixels = np.full((frames, 40, 60), 20, np.uint8)
+    pixels[0, 10:22, 20:32] = 220
+    dataset = base_dataset(
+        ULTRASOUND_IMAGE, "US", {"study": "1.2", "series": "1.3", "frame": "1.4"}
+    )
+    set_pixels(dataset, pixels)
+    dataset.NumberOfFrames = frames
+    region = Dataset()
+    region.RegionSpatialFormat = region.RegionDataType = 1
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+    region.PhysicalDeltaX = region.PhysicalDeltaY = 0.01
+    dataset.SequenceOfUltrasoundRegions = Sequence([region])
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_dicom_ultrasound_is_predicted_like_a_picture(run, tmp_path):
+    write_ultrasound(tmp_path / "exam" / "IM0001", BurnedInAnnotation="YES")
+    picture(tmp_path / "picture" / "a.png")
+    output = tmp_path / "out"
+    dicom, png = go([tmp_path / "exam", tmp_path / "picture"], run, output).cases[::-1]
+    assert dicom.case_id == series_case_id("1.3", "US")
+    assert png.case_id == "a"
+    masks = [(output / case.case_id / "mask.png").read_bytes() for case in (dicom, png)]
+    assert masks[0] == masks[1]
+    document = json.loads((output / dicom.case_id / "lesions.json").read_text())
+    assert document["image"]["spacing_mm"] == pytest.approx([0.1, 0.1])
+    (lesion,) = document["lesions"]
+    assert lesion["area_mm2"] == pytest.approx(lesion["area_px"] * 0.01, rel=1e-3)
+    assert "burnt into the picture" in document["notes"][0]
+    assert "burnt into the picture" in (output / "report.html").read_text()
+    everything = b"".join(files_in(output).values())
+    assert b"Doe" not in everything
+    assert b"SECRET" not in everything
+    again = go([tmp_path / "exam"], run, output).cases[0]
+    assert (again.reused, again.notes) == (True, dicom.notes)
+
+
+def test_each_frame_and_each_picture_of_a_series_is_a_case(run, tmp_path):
+    write_ultrasound(tmp_path / "exam" / "loop", frames=2)
+    stem = series_case_id("1.3", "US")
+    loop = go(tmp_path / "exam", run, tmp_path / "one")
+    assert [case.case_id for case in loop.cases] == [f"{stem}-f001", f"{stem}-f002"]
+    assert [len(case.lesions) for case in loop.cases] == [1, 0]
+    write_ultrasound(tmp_path / "exam" / "still")
+    both = go(tmp_path / "exam", run, tmp_path / "two")
+    names = [case.case_id.removeprefix(stem) for case in both.cases]
+    assert len(names) == 3
+    assert sum(bool(re.fullmatch("-[0-9a-f]{8}", name)) for name in names) == 1
+    assert sum(bool(re.fullmatch("-[0-9a-f]{8}-f00[12]", name)) for name in names) == 2
+
+
+def test_ct_fails_alone_and_other_objects_are_left(run, tmp_path):
+    write_ultrasound(tmp_path / "exam" / "us.dcm")
+    ct = write_series(tmp_path / "exam" / "ct")
+    report = write_ultrasound(tmp_path / "exam" / "report.dcm", SOPClassUID=REPORT)
+    put("SeriesInstanceUID", "1.9")(ct, 0)
+    put("SeriesInstanceUID", "1.8")(replace(ct, paths=(report,)), 0)
+    (tmp_path / "exam" / "cut.dcm").write_bytes(b"DICM")
+    result = go(tmp_path / "exam", run, tmp_path / "out")
+    assert [case.case_id[:3] for case in result.cases] == ["us-"]
+    reasons = {failure.case_id[:3]: failure.reason for failure in result.failures}
+    assert reasons.keys() == {"ct-", "cut"}
+    assert "expected ultrasound, found CT Image Storage" in reasons["ct-"]
+    assert reasons["ct-"].endswith("choose a model for this one. [modality]")
+    assert reasons["cut"].endswith("[damaged-file]")
+    assert "Left out: " in (tmp_path / "out" / "breastseg.log").read_text()
+    named = go([report, tmp_path / "exam" / "us.dcm"], run, tmp_path / "named")
+    assert [failure.case_id for failure in named.failures] == ["report"]
+
+
 def test_neither_framework_is_imported(scans, run, tmp_path):
     code = (
         "import sys; from pathlib import Path; from breastseg.workflows.predict import predict; "
         f"predict([Path({str(scans)!r})], model=Path({str(run)!r}), "
         f"output=Path({str(tmp_path / 'out')!r}), threads=1); "
-        "print([name for name in ('torch', 'tensorflow', 'keras') if name in sys.modules])"
+        "print([name for name in ('torch', 'tensorflow', 'keras', 'pydicom', "
+        "'highdicom', 'nibabel') if name in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
