@@ -171,6 +171,7 @@ def test_a_healthy_smoke_training_on_phantoms_raises_no_alarm(
             "preprocessing.size=32",
             "optimisation.precision=float32",
             "optimisation.batch_size=2",
+            "optimisation.epochs=80",
         ]
     )
     run = train(

@@ -94,7 +94,8 @@ def test_train_takes_groups_from_the_cache_that_inspect_filled(
 ):
     monkeypatch.setenv("BREASTSEG_CACHE", str(tmp_path / "cache"))
     breastseg("inspect", data)
-    answer = breastseg("train", data, *small, "--output", tmp_path / "run")
+    few = (*small, "--set", "optimisation.epochs=2")
+    answer = breastseg("train", data, *few, "--output", tmp_path / "run")
     assert answer.code == 0
     assert "known from earlier" in answer.err
     assert "near-duplicate group" in answer.err

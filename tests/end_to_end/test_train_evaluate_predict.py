@@ -335,6 +335,26 @@ def test_an_older_run_is_scored_with_a_sentence_instead(
     assert scorecard["calibration"]["note"].split(":")[0] in page
 
 
+def test_calibrating_anew_gives_what_training_gave(breastseg, run_copy, phantom_data):
+    path, network = run_copy / "calibration.json", run_copy / "model.onnx"
+    learnt, exported = path.read_bytes(), network.read_bytes()
+    path.write_text('{"schema_version": 1, "operating_threshold": 0.5}')
+    network.unlink()
+    answer = breastseg("calibrate", run_copy, phantom_data, "--threads", "1", "--json")
+    assert answer.code == 0
+    assert path.read_bytes() == learnt
+    assert network.read_bytes() == exported
+    assert json.loads(answer.out) == [json.loads(learnt)]
+
+
+def test_only_the_images_that_were_set_aside_calibrate(breastseg, run_copy, other_data):
+    learnt = (run_copy / "calibration.json").read_bytes()
+    answer = breastseg("calibrate", run_copy, other_data)
+    assert answer.code == 2
+    assert "calibration part" in answer.told
+    assert (run_copy / "calibration.json").read_bytes() == learnt
+
+
 def test_results_of_different_calibrations_are_not_mixed(breastseg, run_copy, other_data, tmp_path):
     predict = ("predict", other_data, "--model", run_copy, "--output", tmp_path / "out")
     assert breastseg(*predict).code == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from breastseg.core.image import Image
@@ -16,8 +16,11 @@ from breastseg.io.dicom_masks import read_masks
 from tests.dicom_masks import Drawn, write_ct, write_rtstruct
 
 corner_numbers = st.integers(3, 40)
+# A busy machine is slow at drawing numbers, too.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@unhurried
 @given(
     count=corner_numbers,
     radius=st.floats(6, 18),
@@ -35,6 +38,7 @@ def test_the_area_of_a_polygon_is_its_number_of_pixels(
     assert abs(np.count_nonzero(enclosed(corners, (48, 48))) - area) < 0.5 * outline + 1
 
 
+@unhurried
 @given(
     count=corner_numbers,
     turn=st.floats(0, 6.28),
@@ -49,7 +53,7 @@ def test_moving_a_contour_by_whole_pixels_moves_its_mask(
     assert np.array_equal(np.roll(before, moved, axis=(0, 1)), after)
 
 
-@settings(max_examples=40)
+@settings(unhurried, max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_a_mask_to_contours_and_back_is_the_mask(seed: int) -> None:
     """Outlines along the edges of pixels, found by OpenCV on a grid of half pixels."""

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from breastseg.core.errors import SplitError
-from breastseg.core.recipe import Folds, Split
+from breastseg.core.split_recipe import Folds, Split
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.splits import PARTS, split_cases
 

@@ -51,6 +51,7 @@ for verb in (
     scoring.compare,
     searching.search,
     scoring.predict,
+    training.calibrate,
     training.export,
     training.info,
     training.augment,

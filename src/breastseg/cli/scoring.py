@@ -8,7 +8,6 @@ import typer
 
 from breastseg.cli.options import (
     AsJson,
-    Data,
     DeviceName,
     Overwrite,
     RunFolder,
@@ -17,20 +16,30 @@ from breastseg.cli.options import (
     Threshold,
     hint,
 )
+from breastseg.cli.shifting import (
+    OneDataSet,
+    SeveralDataSets,
+    evaluate_shift,
+    require_on_alone,
+)
 
 
 def evaluate(
     run: RunFolder,
-    data: Data,
+    data: OneDataSet = None,
     split: Annotated[
         SplitName, typer.Option(help="Part of the run's own data; other data is scored whole.")
     ] = SplitName.TEST,
+    on: SeveralDataSets = None,
     against: Annotated[
         list[Path] | None,
         typer.Option(metavar="RUN", help="Another run, compared image by image; repeatable."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Where the scorecard goes.", show_default="RUN/scorecard")
+        Path | None,
+        typer.Option(
+            help="Where the scorecard goes.", show_default="RUN/scorecard; RUN/shift with --on"
+        ),
     ] = None,
     allow_leakage: Annotated[
         bool, typer.Option(help="Score images that the run has seen; the scorecard says so.")
@@ -46,11 +55,30 @@ def evaluate(
 
         breastseg evaluate runs/mine Dataset_BUSI_with_GT
         breastseg evaluate runs/torch BUSI --against runs/tensorflow
+
+    With --on twice or more, how far the run carries: one table over the data sets, with the drop
+    of the Dice, what of it goes with brightness, size, class and scanner, calibration and
+    guarantees. Writes `shift.html`, `shift.json` and the scorecard of each set in a folder.
+
+        breastseg evaluate runs/mine --on Dataset_BUSI_with_GT --on BUSBRA
     """
     from breastseg.workflows import evaluate as workflow
     from breastseg.workflows.progress import WorkBar, log_to_terminal
 
     log_to_terminal()
+    if on or data is None:
+        require_on_alone(data, on, against)
+        evaluate_shift(
+            run,
+            on or [],
+            output=output,
+            split=split.value,
+            allow_leakage=allow_leakage,
+            threshold=threshold,
+            threads=threads,
+            as_json=as_json,
+        )
+        return
     with WorkBar() as bar:
         result = workflow.evaluate(
             run,

@@ -1,5 +1,6 @@
 """The verbs that make runs, and say or show what goes into them."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -194,6 +195,38 @@ def _show_folds(path: Path, data: Path, threads: int | None, *, as_json: bool) -
     if not as_json:
         print_scorecard(scored.document)
     hint(f"Look at {scored.output / 'scorecard.html'}")
+
+
+def calibrate(
+    run: RunFolder,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="The data set that it was trained on.",
+            show_default="where it was",
+        ),
+    ] = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Calibrate a trained run anew, on the images that were set aside for that.
+
+    `train` does it by itself; this is for runs of older versions. Temperature, operating
+    threshold and guarantees are written to `calibration.json`, and the model's fingerprint
+    changes with them. Of a cross-validation every fold is calibrated.
+
+        breastseg calibrate runs/old Dataset_BUSI_with_GT
+    """
+    from breastseg.workflows import calibrate as workflow
+    from breastseg.workflows.progress import WorkBar, log_to_terminal
+
+    log_to_terminal()
+    with WorkBar() as bar:
+        found = workflow.calibrate(run, data, threads=threads, reading=bar)
+    if as_json:
+        typer.echo(json.dumps([each.to_document() for each in found], indent=2))
+    hint(f"Score it with: {shlex.join(['breastseg', 'evaluate', str(run), 'DATA'])}")
 
 
 def info(run: RunFolder, as_json: AsJson = False) -> None:

@@ -10,25 +10,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from breastseg.core.errors import RecipeError, suggestion
 from breastseg.core.loss_terms import LossTerm, loss_from_text
+from breastseg.core.recipe_part import Count, Fraction, NonNegative, Positive, RecipePart
+from breastseg.core.split_recipe import Split
 from breastseg.core.validation import problems
 
 SCHEMA_VERSION = 1
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class UNetSpec(_Part):
+class UNetSpec(RecipePart):
     """A U-Net without a framework: what PyTorch, TensorFlow and ONNX build alike.
 
     Level 0 has the resolution of the image; each further level halves it by 2x2 max pooling.
@@ -97,7 +90,7 @@ def _network_by_name(value: Any) -> Any:
     return NETWORKS[value]
 
 
-class Preprocessing(_Part):
+class Preprocessing(RecipePart):
     """How a 2D image becomes the network's input; the same in training and prediction.
 
     size: pixels of the square that the longer side is scaled to; the rest is padding.
@@ -106,56 +99,7 @@ class Preprocessing(_Part):
     size: Annotated[int, Field(ge=32, le=4096)] = 256
 
 
-class Folds(_Part):
-    """One fold of a cross-validation.
-
-    count: how many folds the groups are divided into.
-    fold: which one this training holds out, counted from 1.
-    part: test: all data are divided, the fold is the test part, and every image is tested once
-        over all folds. validation: test and calibration are as without folds, and the rest is
-        divided; the fold is the validation part, so that a choice made over all folds leaves
-        the test part unseen.
-    """
-
-    count: Annotated[int, Field(ge=2)]
-    fold: Count = 1
-    part: Literal["test", "validation"] = "test"
-
-    @model_validator(mode="after")
-    def _fold_exists(self) -> Self:
-        if self.fold > self.count:
-            raise ValueError(f"fold must be one of 1 to {self.count}")
-        return self
-
-
-class Split(_Part):
-    """Shares of the groups (patients, else near duplicates); what is left is training.
-
-    test_fold: take the data set's own published fold as the test part instead.
-    folds: hold out one fold of a cross-validation instead of the share of that part.
-    seed: of the random order of the groups; the recipe's own where None. Set it to train with
-        several seeds on one and the same split.
-    """
-
-    validation: Fraction = 0.1
-    calibration: Fraction = 0.1
-    test: Fraction = 0.2
-    test_fold: int | None = None
-    folds: Folds | None = None
-    seed: Annotated[int, Field(ge=0)] | None = None
-
-    @model_validator(mode="after")
-    def _leaves_training(self) -> Self:
-        if self.validation + self.calibration + self.test >= 1:
-            raise ValueError("validation + calibration + test must leave something for training")
-        if not self.validation:
-            raise ValueError("validation must be above 0: the best epoch is chosen there")
-        if self.folds and self.test_fold is not None:
-            raise ValueError("test_fold and folds both name the test part: set one of them")
-        return self
-
-
-class Augmentation(_Part):
+class Augmentation(RecipePart):
     """Random changes of each training image; 0 switches one off.
 
     flip: probability of a mirror image.
@@ -185,7 +129,7 @@ class Augmentation(_Part):
     cutout: Fraction = 0.0
 
 
-class Schedule(_Part):
+class Schedule(RecipePart):
     """How the learning rate changes from epoch to epoch.
 
     plateau: multiply by `factor` when the validation Dice has not risen by more than
@@ -214,7 +158,7 @@ class Schedule(_Part):
         return self
 
 
-class Optimisation(_Part):
+class Optimisation(RecipePart):
     """The optimiser with all of its constants: the frameworks' defaults differ.
 
     beta1, beta2, epsilon: of adam and adamw. momentum, nesterov: of sgd.
@@ -270,7 +214,7 @@ class Optimisation(_Part):
         return ("first", "second")
 
 
-class Recipe(_Part):
+class Recipe(RecipePart):
     """Saved as recipe.json beside the weights that it made.
 
     health: whether a training that cannot succeed is stopped, or a warning is all; a loss that

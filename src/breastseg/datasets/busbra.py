@@ -125,6 +125,7 @@ def _case(drawing: Drawing, tables: Tables, on_fault: OnFault) -> CaseFiles:
         mask_paths=drawing.one_mask(on_fault),
         patient_id=row.get("Case") or None,
         label=row.get("Pathology", "").lower() or None,
+        scanner=row.get("Device") or None,
         fold=_fold(image, tables, on_fault),
     )
 

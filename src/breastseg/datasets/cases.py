@@ -31,6 +31,7 @@ class CaseFiles:
     lesion_per_file: whether each mask file is one lesion; else each connected part is one.
     lesion_values: mask values that mean lesion, where the data set says so.
     label: the class of the image, such as benign, malignant or normal.
+    scanner: the make and model that took it, where the data set says so.
     fold: the data set's own published fold.
     frame: of a multi-frame DICOM file, from 0.
     series_paths: all files of the DICOM series of a CT volume, the first of which is image_path;
@@ -44,6 +45,7 @@ class CaseFiles:
     lesion_values: tuple[int, ...] | None = None
     patient_id: str | None = None
     label: str | None = None
+    scanner: str | None = None
     fold: int | None = None
     frame: int = 0
     series_paths: tuple[Path, ...] = ()

@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from breastseg.core.errors import SplitError
-from breastseg.core.recipe import Folds, Split
+from breastseg.core.split_recipe import Split
 from breastseg.datasets.cases import CaseFiles
 
 Part = Literal["train", "validation", "calibration", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "test")
+_ELSE_BY, _NOT_BY = ", else by ", ", not by "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +22,17 @@ class DataSplit:
 
     method: how the groups came about, in words for a report.
     groups: group by case id: a patient, or a set of near duplicates.
+    divides_groups: groups were ignored on purpose, to measure how much that flatters a score.
     """
 
     method: str
     parts: Mapping[Part, tuple[str, ...]]
     groups: Mapping[str, str]
+    divides_groups: bool = False
 
     def __post_init__(self) -> None:
+        if self.divides_groups:
+            return
         home: dict[str, Part] = {}
         for part, case_ids in self.parts.items():
             for case_id in case_ids:
@@ -41,7 +46,8 @@ class DataSplit:
 
     def to_document(self) -> dict[str, Any]:
         """Return split.json."""
-        return {"schema_version": 1, "method": self.method, "parts": dict(self.parts)}
+        document = {"schema_version": 1, "method": self.method, "parts": dict(self.parts)}
+        return {**document, "divides_groups": True} if self.divides_groups else document
 
     @classmethod
     def from_document(cls, split: Mapping[str, Any], groups: Mapping[str, str]) -> "DataSplit":
@@ -50,8 +56,28 @@ class DataSplit:
         Raises:
             SplitError: a group is on two sides.
         """
-        parts = {part: tuple(split["parts"].get(part, ())) for part in PARTS}
-        return cls(method=split["method"], parts=parts, groups=groups)
+        return cls(
+            method=split["method"],
+            parts={part: tuple(split["parts"].get(part, ())) for part in PARTS},
+            groups=groups,
+            divides_groups=split.get("divides_groups", False) is True,
+        )
+
+    @property
+    def kind_of_groups(self) -> str:
+        """What the groups are."""
+        return self.dealt_by.rpartition(_NOT_BY)[2]
+
+    @property
+    def dealt_by(self) -> str:
+        """What was dealt out whole, without which fold is the test part."""
+        return self.method.rpartition(_ELSE_BY)[2]
+
+    def shared_groups(self) -> frozenset[str]:
+        """Return the groups of the test part that another part holds images of; should be none."""
+        test = {self.groups[each] for each in self.parts.get("test", ())}
+        others = (ids for part, ids in self.parts.items() if part != "test")
+        return frozenset(test & {self.groups[each] for ids in others for each in ids})
 
 
 def split_cases(
@@ -59,8 +85,9 @@ def split_cases(
 ) -> DataSplit:
     """Divide the groups by the shares of the recipe, each class evenly.
 
-    Large groups are placed first, each where the classes that it holds are missing most;
-    equal ones in random order. The same cases, groups, shares and seed give the same split.
+    Every part gets its share of the large groups as of the small, so that what is learnt on the
+    calibration part holds for the test part. The same cases, groups, shares and seed give the
+    same split.
 
     Args:
         cases: the data set.
@@ -77,9 +104,11 @@ def split_cases(
         "calibration": split.calibration,
         "test": split.test,
     }
-    dealer = _Dealer(groups=groups, seed=seed, num_cases=len(cases))
+    dealt_by = {case.case_id: case.case_id for case in cases} if split.ignores_groups else groups
+    dealer = _Dealer(groups=dealt_by, seed=seed, num_cases=len(cases))
     held_out, kind = _held_out(cases, split, wanted, dealer)
-    method = f"{kind}, else by {method}" if kind else method
+    method = f"image{_NOT_BY}{method}" if split.ignores_groups else method
+    method = f"{kind}{_ELSE_BY}{method}" if kind else method
     taken = {case.case_id for part in held_out.values() for case in part}
     rest = [case for case in cases if case.case_id not in taken]
     left = {part: 0.0 if part in held_out else share for part, share in wanted.items()}
@@ -89,11 +118,13 @@ def split_cases(
     for part in PARTS:
         if not parts[part] and (part == "train" or wanted[part] > 0):
             raise SplitError(
-                f"the {part} part would be empty: {len(set(groups.values()))} groups ({method}) "
+                f"the {part} part would be empty: {len(set(dealt_by.values()))} groups ({method}) "
                 f"are too few for the shares of the recipe. {_way_out(part)}"
             )
     ids = {part: tuple(sorted(case.case_id for case in parts[part])) for part in PARTS}
-    return DataSplit(method=method, parts=ids, groups=dict(groups))
+    return DataSplit(
+        method=method, parts=ids, groups=dict(groups), divides_groups=split.ignores_groups
+    )
 
 
 def _way_out(part: str) -> str:
@@ -113,7 +144,7 @@ def _held_out(
     if split.folds is None:
         return {}, ""
     if split.folds.part == "test":
-        folds, published = _test_folds(cases, split.folds, dealer)
+        folds, published = _test_folds(cases, split, split.folds.count, dealer)
         name = "published fold" if published else "fold"
         return {"test": folds[split.folds.fold]}, (
             f"{name} {split.folds.fold} of {split.folds.count} as test"
@@ -127,7 +158,7 @@ def _held_out(
 
 
 def _test_folds(
-    cases: Sequence[CaseFiles], folds: Folds, dealer: "_Dealer"
+    cases: Sequence[CaseFiles], split: Split, count: int, dealer: "_Dealer"
 ) -> tuple[dict[int, list[CaseFiles]], bool]:
     """Return the cases of each fold; the data set's published folds where there are as many."""
     published: dict[int, list[CaseFiles]] = defaultdict(list)
@@ -136,9 +167,10 @@ def _test_folds(
             published[case.fold].append(case)
     homes = [{dealer.groups[case.case_id] for case in fold} for fold in published.values()]
     is_whole = sum(map(len, homes)) == len(set(dealer.groups.values()))
-    if set(published) == set(range(1, folds.count + 1)) and is_whole:
+    is_wanted = is_whole and not split.ignores_groups
+    if set(published) == set(range(1, count + 1)) and is_wanted:
         return published, True
-    return dealer.folds(cases, folds.count), False
+    return dealer.folds(cases, count), False
 
 
 def _published_fold(cases: Sequence[CaseFiles], fold: int) -> list[CaseFiles]:
@@ -178,7 +210,11 @@ class _Dealer:
     def deal(
         self, cases: Sequence[CaseFiles], wanted: Mapping[str, float]
     ) -> dict[str, list[CaseFiles]]:
-        """Place each group where the classes that it holds are missing most."""
+        """Deal the groups, large ones first, each to the part that has least of its share.
+
+        So every part has large groups and small ones, and the calibration part is like the
+        test part. A group for which no part has room goes where most is missing.
+        """
         members: dict[str, list[CaseFiles]] = defaultdict(list)
         for case in cases:
             members[self.groups[case.case_id]].append(case)
@@ -190,16 +226,40 @@ class _Dealer:
             if share > 0
         }
         parts: dict[str, list[CaseFiles]] = {part: [] for part in missing}
-        names = sorted(members)
-        order = np.random.default_rng(self.seed).permutation(len(names)).tolist()
-        for name in sorted((names[i] for i in order), key=lambda name: -len(members[name])):
+        random = np.random.default_rng(self.seed)
+        names = [str(name) for name in random.permutation(sorted(members))]
+        for name in sorted(names, key=lambda name: -len(members[name])):
             held = Counter(case.label for case in members[name])
-
-            def need(part: str, held: Counter[str | None] = held) -> float:
-                return sum(n * missing[part][k] / label_counts[k] for k, n in held.items())
-
-            part = max(missing, key=need)
+            part = _part_for(held, missing, wanted, random)
             parts[part] += members[name]
             for label, count in held.items():
                 missing[part][label] -= count
         return parts
+
+
+def _part_for(
+    held: Mapping[str | None, int],
+    missing: Mapping[str, Mapping[str | None, float]],
+    wanted: Mapping[str, float],
+    random: np.random.Generator,
+) -> str:
+    """Return the part that lacks most of its share, by chance among equals.
+
+    Args:
+        held: cases of the group by label.
+        missing: cases that each part still lacks, by label.
+        wanted: share of all cases by part.
+    """
+    roomy = [
+        part
+        for part, lacking in missing.items()
+        if all(lacking[label] > count - 0.5 for label, count in held.items())
+    ]
+    if not roomy:
+        return max(missing, key=lambda part: sum(missing[part][label] for label in held))
+    lacking = [
+        sum(missing[part][label] * count for label, count in held.items()) / wanted[part]
+        for part in roomy
+    ]
+    equals = np.flatnonzero(np.isclose(lacking, max(lacking)))
+    return roomy[int(random.choice(equals))]

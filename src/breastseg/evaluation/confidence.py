@@ -132,7 +132,7 @@ def bootstrap_figures(
         draws = _draw_groups(num_groups, resamples, seed)
         rows = max(1, _CELLS // max(1, size))
         parts = [figures(draws[start : start + rows]) for start in range(0, resamples, rows)]
-        intervals = [_percentile_interval(column) for column in np.concatenate(parts).T]
+        intervals = [percentile_interval(column) for column in np.concatenate(parts).T]
     return tuple(
         Figure(value=value if np.isfinite(value) else None, interval=interval)
         for value, interval in zip(values.tolist(), intervals, strict=True)
@@ -337,7 +337,8 @@ def _draw_groups(num_groups: int, resamples: int, seed: int) -> Draws:
     return stream.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=resamples)
 
 
-def _percentile_interval(values: Float64[np.ndarray, " resamples"]) -> Interval | None:
+def percentile_interval(values: Float64[np.ndarray, " resamples"]) -> Interval | None:
+    """Return the 95 % percentile interval; None where most resamples have no such figure."""
     defined = values[np.isfinite(values)]
     if 2 * defined.size < values.size:
         return None

@@ -24,20 +24,16 @@ Definitions (p the probability of lesion, y 1 in a lesion):
   taken as 1e-7 at least.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
-from scipy import ndimage
 
 from breastseg.core.errors import GeometryError, InputError
-from breastseg.core.image import LabelMap, Pixels
-from breastseg.core.lesion import find_lesions
 from breastseg.evaluation.confidence import LEVEL, RESAMPLES, Interval
 
 NUM_BINS = 15
-MIN_IOU = 0.1
 """Of a candidate with a lesion, to count as that lesion."""
 
 _LEAST_PROBABILITY = 1e-7  # of float32: below it the NLL of a pixel would be infinite
@@ -197,39 +193,6 @@ def _bins(weight: Sums, expected: Sums, came_true: Sums) -> tuple[Bin, ...]:
         )
         for place, each in enumerate(weight)
     )
-
-
-def candidate_outcomes(
-    probability: Pixels, reference: LabelMap, *, min_iou: float = MIN_IOU
-) -> tuple[Sequence[float], Sequence[bool]]:
-    """Return the score of every candidate of an image, and whether it is a lesion.
-
-    A candidate (8-connected, at 0.5) is one where its IoU with some lesion of the reference is
-    at least min_iou. Several candidates may be the same lesion; a lesion without a candidate
-    is not seen here, but in the sensitivity.
-
-    Args:
-        probability: calibrated, of shape (1, rows, columns).
-        reference: 0 is background, each lesion has a label of its own.
-
-    Raises:
-        GeometryError: the shapes differ, or there are several slices.
-    """
-    if probability.shape != reference.shape:
-        raise GeometryError(
-            f"the probability map must have the shape of the reference {reference.shape}, got "
-            f"{probability.shape}. Map it back to the grid of the image first."
-        )
-    labels, lesions = find_lesions(probability, threshold=0.5, spacing_mm=None)
-    sizes = np.bincount(reference.ravel())
-    windows = ndimage.find_objects(labels)
-    is_lesion = []
-    for lesion, window in zip(lesions, windows, strict=True):
-        inside = reference[window][labels[window] == lesion.number]
-        shared = np.bincount(inside, minlength=sizes.size)[1:]
-        ious = shared / (lesion.area_px + sizes[1:] - shared).clip(min=1)
-        is_lesion.append(bool((ious >= min_iou).any()))
-    return [lesion.probability for lesion in lesions], is_lesion
 
 
 def check_outcomes(values: Numbers, outcome: Outcomes) -> None:

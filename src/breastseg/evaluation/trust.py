@@ -7,7 +7,7 @@
 48 numbers are kept of each group and a few of each image, never a map.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.image import LabelMap, Pixels
 from breastseg.evaluation.coverage import BoundsScore, check_bounds, score_bounds
-from breastseg.evaluation.reliability import Reliability, candidate_outcomes
+from breastseg.evaluation.matching import CandidateScore
+from breastseg.evaluation.reliability import Reliability
 
 
 class Trust:
@@ -41,6 +42,7 @@ class Trust:
         calibrated: Pixels,
         raw: Pixels,
         reference: LabelMap,
+        candidates: Sequence[CandidateScore],
     ) -> None:
         """Add an image.
 
@@ -48,6 +50,8 @@ class Trust:
             group: patient or near-duplicate group, which intervals resample.
             calibrated, raw: lesion probability after and before the temperature, in [0, 1].
             reference: 0 is background, each lesion has a label of its own.
+            candidates: of the calibrated probability; one that lies on a lesion came true, be
+                it the first on it or a further one.
 
         Raises:
             GeometryError, InputError: the maps do not fit together.
@@ -55,11 +59,10 @@ class Trust:
         drawn = reference > 0
         self._pixels["before"].add(raw, drawn, group)
         self._pixels["after"].add(calibrated, drawn, group)
-        scores, came_true = candidate_outcomes(calibrated, reference)
-        if scores:
-            self._findings.add(
-                np.array(scores), np.array(came_true, np.bool_), group, weight=len(scores)
-            )
+        if candidates:
+            scores = np.array([each.score for each in candidates])
+            came_true = np.array([each.outcome != "false positive" for each in candidates])
+            self._findings.add(scores, came_true, group, weight=len(candidates))
         if self._calibration is not None:
             bounds = self._calibration.bounds(calibrated)
             self._bounds.append(score_bounds(bounds, drawn, case_id=case_id, group=group))

@@ -192,7 +192,7 @@ def _trust(calibration: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the section on probabilities needs beside the document."""
     if "after" not in calibration:
         return {"temperature_told": "", "reliability": []}
-    summaries = {name: _reliability(calibration[name]) for name in ("before", "after")}
+    summaries = {name: read_reliability(calibration[name]) for name in ("before", "after")}
     return {
         "temperature_told": _temperature_told(calibration["temperatures"]),
         "reliability": [reliability_diagram(summaries)],
@@ -211,7 +211,7 @@ def _temperature_told(temperatures: Sequence[float]) -> str:
     return f"{start}: on the calibration part the network was {fault}."
 
 
-def _reliability(part: Mapping[str, Any]) -> ReliabilitySummary:
+def read_reliability(part: Mapping[str, Any]) -> ReliabilitySummary:
     """Return the figures as they were before they became JSON."""
     intervals = {
         name: None if part[name] is None else Interval(**part[name])

@@ -19,7 +19,8 @@ import numpy as np
 
 from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.image import Image, Pixels
-from breastseg.core.recipe import Folds, Recipe, parse_recipe
+from breastseg.core.recipe import Recipe, parse_recipe
+from breastseg.core.split_recipe import Folds
 from breastseg.inference.runtime import Device
 from breastseg.inference.segment import Prediction, Segmenter, find
 from breastseg.io.atomic import write_json

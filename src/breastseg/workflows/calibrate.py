@@ -1,16 +1,90 @@
-"""What a run learns on its calibration part, once its training has ended."""
+"""breastseg calibrate: what a run learns on its calibration part, once its training has ended."""
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
+from breastseg.backends.onnx.network import onnx_file
 from breastseg.core.calibration import Calibration, ConformalThreshold
+from breastseg.core.errors import RunFolderError
 from breastseg.datasets.cases import DataSet, read_case
-from breastseg.evaluation.calibrate import CalibrationImage, calibrate
+from breastseg.datasets.checked import content_of
+from breastseg.datasets.layouts import find_data_set
+from breastseg.evaluation.calibrate import CalibrationImage
+from breastseg.evaluation.calibrate import calibrate as fit_calibration
 from breastseg.inference.segment import Segmenter
+from breastseg.io.atomic import write_bytes
 from breastseg.training.checkpoint import Run
-from breastseg.workflows.progress import Reading, silent_reading
+from breastseg.training.lock import only_trainer
+from breastseg.training.model import open_model
+from breastseg.workflows.progress import Reading, log_file, silent_reading
 
 log = logging.getLogger(__name__)
+
+
+def calibrate(
+    path: Path,
+    data: Path | None = None,
+    *,
+    threads: int | None = None,
+    reading: Reading = silent_reading,
+) -> list[Calibration]:
+    """Calibrate a run that was made before, or anew; of a cross-validation every fold.
+
+    Args:
+        path: a trained run, or the folds of a cross-validation.
+        data: the data set that it was trained on; where it lay then, where None.
+        threads: of the CPU; None takes all.
+        reading: told of the progress.
+
+    Returns:
+        What each run learnt: its calibration.json.
+
+    Raises:
+        RunFolderError: a run is in use, or has no calibration part; or the data set lacks images
+            of it or has others of their names.
+        WeightsError: a run's weights.
+        LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
+        OutputError: the run cannot be written.
+    """
+    model = open_model(path)
+    for run in model.runs:
+        if not run.split.parts.get("calibration"):
+            raise RunFolderError(
+                f"{run.path}: expected a run with a calibration part, but split.calibration was "
+                "0. Train again with some of the images set aside for it."
+            )
+    data_set = find_data_set(data or Path(model.runs[0].environment["data"]))
+    found = []
+    for run in model.runs:
+        _check_content(run, data_set)
+        with only_trainer(run.path), log_file(run.path):
+            calibration = calibrate_run(run, data_set, threads=threads, reading=reading)
+            assert calibration is not None
+            make_usable(run)
+        found.append(calibration)
+    return found
+
+
+def _check_content(run: Run, data_set: DataSet) -> None:
+    """Refuse images that are not those that were set aside."""
+    wanted = {case_id: run.content[case_id] for case_id in run.split.parts["calibration"]}
+    content = content_of(data_set.only(wanted))
+    other = sorted(case_id for case_id in wanted if content.get(case_id) != wanted[case_id])
+    if other:
+        raise RunFolderError(
+            f"{data_set.root}: expected the {len(wanted)} images of the calibration part of "
+            f"{run.path}, but {len(other)} are missing or changed, such as '{other[0]}'. Give the "
+            "data set that the run was trained on."
+        )
+
+
+def make_usable(run: Run) -> None:
+    """Write what a trained run is used by without a framework, and seal it against damage."""
+    temperature = run.calibration.temperature
+    network = onnx_file(run.recipe, run.weights(), temperature=temperature)
+    write_bytes(run.path / "model.onnx", network)
+    run.seal(["weights.safetensors", "model.onnx"])
 
 
 def calibrate_run(
@@ -54,7 +128,7 @@ def calibrate_run(
             done += 1
             reading("Calibrating", done, 2 * len(cases))
 
-    found = calibrate(images)
+    found = fit_calibration(images)
     run.save_calibration(found)
     log.info(
         "calibration part: temperature %.3g, operating threshold %g, outer mask %s, inner mask %s",

@@ -15,7 +15,7 @@ NO_PART = (
 NOT_CALIBRATED = (
     "The run was not calibrated, or by a version of breastseg that chose the operating threshold "
     "alone: its probabilities are the network's own, and nothing is guaranteed. Whether they can "
-    "be trusted is seen once it is trained again, or calibrated (docs/reference/calibration.md)."
+    "be trusted is seen after `breastseg calibrate RUN`."
 )
 SEVERAL_FOLDS = (
     "Each fold has guarantees of its own, for the images that it held out; for all folds together "
@@ -59,12 +59,16 @@ class Evidence:
             label: the class that the data set gives the image.
         """
         assert case.reference is not None
-        self._images.append(
-            score_detection(case, calibrated, threshold=threshold, group=group, label=label)
-        )
+        image = score_detection(case, calibrated, threshold=threshold, group=group, label=label)
+        self._images.append(image)
         if self._trust is not None:
             self._trust.add(
-                case.case_id, group, calibrated=calibrated, raw=raw, reference=case.reference
+                case.case_id,
+                group,
+                calibrated=calibrated,
+                raw=raw,
+                reference=case.reference,
+                candidates=image.candidates,
             )
 
     def to_document(self, *, is_own_data: bool) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _shared(run: Run) -> dict[str, Any]:
     """Return the sizes of the parts of a run, and what its test part shares with the others."""
     test = run.split.parts.get("test", ())
     others = [each for part, ids in run.split.parts.items() if part != "test" for each in ids]
-    groups, content = run.split.groups, run.content
+    content = run.content
     return {
         "name": run.path.name,
         "method": run.split.method,
@@ -68,7 +68,7 @@ def _shared(run: Run) -> dict[str, Any]:
             part: {"images": len(ids), "groups": _num_groups(run.split, ids)}
             for part, ids in run.split.parts.items()
         },
-        "groups_shared": len({groups[each] for each in test} & {groups[each] for each in others}),
+        "groups_shared": len(run.split.shared_groups()),
         "images_shared": len({content[each] for each in test} & {content[each] for each in others}),
     }
 

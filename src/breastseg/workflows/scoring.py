@@ -23,6 +23,7 @@ from breastseg.inference.segment import Prediction, find
 from breastseg.training.model import Model, OpenModel, load_model, open_model
 from breastseg.workflows.evidence import Evidence
 from breastseg.workflows.progress import Reading
+from breastseg.workflows.seen_before import Seen, find_seen, refusal_of, warning_of
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +32,14 @@ log = logging.getLogger(__name__)
 class _Selection:
     """The cases that are scored, and what must be said of them.
 
-    sha256: of each image file by case id.
+    sha256: of each image file by case id. seen: before, by any of the models.
     """
 
     cases: tuple[CaseFiles, ...]
     sha256: dict[str, str]
     described: str
     is_own_data: bool
-    warnings: tuple[str, ...] = ()
+    seen: dict[str, Seen]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Scored:
 
     contenders: the models in the order given, then the baselines.
     details: what was measured and how, to be read by people.
+    seen: of the cases, those that any of the models had seen before.
     folds: for a cross-validation, the fold by case id of the images that one held out.
     evidence: of the first model, where it was asked for.
     """
@@ -55,12 +57,19 @@ class Scored:
     contenders: Sequence[Contender]
     cases: Sequence[CaseFiles]
     details: dict[str, str]
-    warnings: tuple[str, ...]
+    seen: dict[str, Seen]
     is_own_data: bool
     data_name: str
     folds: dict[str, str]
     judge: "Judge"
     evidence: Evidence | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the figures too good."""
+        if not self.seen:
+            return ()
+        return (f"{warning_of(self.seen, num_scored=len(self.cases))}.",)
 
     @property
     def model_contenders(self) -> list[Contender]:
@@ -107,7 +116,7 @@ def score_models(
         contenders=_contenders(opened, judge, list(zip(*rows, strict=True))),
         cases=selection.cases,
         details=_details(opened[0], data_set, selection, method, threshold),
-        warnings=selection.warnings,
+        seen=selection.seen,
         is_own_data=selection.is_own_data,
         data_name=data_set.root.resolve().name,
         folds=_folds(opened[0], selection),
@@ -176,8 +185,8 @@ def _select(
 ) -> _Selection:
     """Choose the cases to score, and refuse those that a model has seen."""
     hashes = content_of(data_set.cases)
-    home = [model.home() for model in models]
-    known = {case_id: home[0][digest] for case_id, digest in hashes.items() if digest in home[0]}
+    home = models[0].home()
+    known = {case_id: home[digest] for case_id, digest in hashes.items() if digest in home}
     if known and split != "all":
         chosen = tuple(case for case in data_set.cases if known.get(case.case_id) == split)
         described = f"the run's own {split} part"
@@ -188,32 +197,20 @@ def _select(
         described = "all images" if known else "all images of data that the run has not seen"
     if not chosen:
         raise SplitError(_no_cases(models[0], data_set, split))
-    seen = [
-        case.case_id
-        for case in chosen
-        if any(parts.get(hashes[case.case_id], "test") != "test" for parts in home)
-    ]
+    seen = find_seen(models, {case.case_id: hashes[case.case_id] for case in chosen})
     if seen and not allow_leakage:
-        raise SplitError(
-            f"{len(seen)} of {len(chosen)} images were trained on, or used to choose the epoch or "
-            f"the threshold, such as '{seen[0]}': their score would flatter. Score --split test, "
-            "or add --allow-leakage to see it marked as such."
-        )
+        raise refusal_of(seen, num_scored=len(chosen))
     if 0 < len(known) < len(data_set.cases) and split != "all":
         log.warning(
             "%d images that the run does not know were left out; --split all scores them too.",
             len(data_set.cases) - len(known),
         )
-    warning = (
-        f"{len(seen)} of {len(chosen)} images were trained on, or used to choose the epoch or the "
-        "threshold."
-    )
     return _Selection(
         cases=chosen,
         sha256=hashes,
         described=described,
         is_own_data=bool(known),
-        warnings=(warning,) if seen else (),
+        seen=seen,
     )
 
 
@@ -233,13 +230,8 @@ def _groups(model: Model, data_set: DataSet, selection: _Selection) -> tuple[dic
     """Return the groups that intervals resample: the run's own, or those of the new data."""
     ids, split = {case.case_id for case in selection.cases}, model.runs[0].split
     if selection.is_own_data and ids <= set(split.groups):
-        return dict(split.groups), _kind_of_groups(model)
+        return dict(split.groups), split.kind_of_groups
     return case_groups(data_set.cases)
-
-
-def _kind_of_groups(model: Model) -> str:
-    """Say what the groups are, without which fold is the test part."""
-    return model.runs[0].split.method.rpartition(", else by ")[2]
 
 
 def _folds(model: Model, selection: _Selection) -> dict[str, str]:
@@ -260,7 +252,7 @@ def _details(
     split = f"by {run.split.method}"
     thresholds = [threshold] if threshold else [run.operating_threshold for run in model.runs]
     if model.is_ensemble:
-        split = f"{len(model.runs)} folds by {_kind_of_groups(model)}"
+        split = f"{len(model.runs)} folds by {run.split.dealt_by}"
     return {
         "Recipe": f"{model.recipe_name} ({run.recipe.fingerprint()})",
         "Model": model.fingerprint,

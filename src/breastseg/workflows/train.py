@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from breastseg.backends.onnx.network import onnx_file
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
 from breastseg.core.errors import RunFolderError
 from breastseg.core.recipe import Recipe
@@ -17,7 +16,6 @@ from breastseg.datasets.near_duplicates import group_sizes
 from breastseg.datasets.splits import DataSplit, split_cases
 from breastseg.evaluation.baselines import best_constant_mask
 from breastseg.evaluation.overlap import Mask, dice
-from breastseg.io.atomic import write_bytes
 from breastseg.networks.schedules import is_over
 from breastseg.networks.spec import num_parameters
 from breastseg.pipeline.batches import PreparedCase, prepare_case
@@ -35,7 +33,7 @@ from breastseg.training.environment import environment_of
 from breastseg.training.fit import Listener, fit
 from breastseg.training.lock import only_trainer
 from breastseg.training.tracking import Listeners, Tracker
-from breastseg.workflows.calibrate import calibrate_run
+from breastseg.workflows.calibrate import calibrate_run, make_usable
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
 log = logging.getLogger(__name__)
@@ -175,6 +173,12 @@ def _split(checked: CheckedData, recipe: Recipe) -> DataSplit:
         "%s: %d images in %d groups (%s; %d images share one); %s",
         *(checked.data_set.layout, len(cases), len(set(groups.values())), method, together, sizes),
     )
+    if split.divides_groups:
+        log.warning(
+            "The split ignores the groups: %d of them are in the test part and in others. Scores "
+            "on this test part flatter, and the run is good for measuring that alone.",
+            len(split.shared_groups()),
+        )
     for note in checked.data_set.notes:
         log.warning("%s", note)
     return split
@@ -275,20 +279,12 @@ def _train(
         except KeyboardInterrupt:
             if not run.weights_path.is_file():
                 run.save_best(backend.weights())
-            _finish(run)
+            make_usable(run)
             raise
         calibrate_run(run, data_set, threads=hardware.threads, reading=reading)
-        _finish(run)
+        make_usable(run)
         _judge(run, state, data_set)
     return run
-
-
-def _finish(run: Run) -> None:
-    """Make the run usable without a framework, and safe against later damage."""
-    temperature = run.calibration.temperature
-    network = onnx_file(run.recipe, run.weights(), temperature=temperature)
-    write_bytes(run.path / "model.onnx", network)
-    run.seal(["weights.safetensors", "model.onnx"])
 
 
 def _judge(run: Run, state: TrainingState, data_set: DataSet) -> None:

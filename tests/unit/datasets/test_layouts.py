@@ -131,6 +131,13 @@ def test_busbra_has_patients_labels_and_the_published_folds(busbra_dir):
         ("bus_0002-l", "2", "benign", 1),
     ]
     assert data_set.notes == ()
+    assert {case.scanner for case in data_set.cases} == {"GE"}
+
+
+def test_a_bus_bra_without_scanners_names_none(busbra_dir):
+    table = busbra_dir / "bus_data.csv"
+    table.write_text(table.read_text().replace("Device", "Other"))
+    assert {case.scanner for case in find_data_set(busbra_dir).cases} == {None}
 
 
 def test_busbra_notes_wrong_sizes_and_absent_images_once(busbra_dir):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from breastseg.core.errors import SplitError
-from breastseg.core.recipe import Folds, Split
+from breastseg.core.split_recipe import Folds, Split
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.splits import PARTS, DataSplit, split_cases
@@ -184,3 +184,59 @@ def test_folds_of_busbra_are_whole_patients_and_cover_every_case(shared_data):
         tested += divided.parts["test"]
     assert len(folds) > 1
     assert sorted(tested) == sorted(patients)
+
+
+# --- a split that ignores groups, to measure how much that flatters ----------------------------
+
+
+def pairs_of(given):
+    """Group the cases two by two."""
+    return {case.case_id: f"pair {place // 2}" for place, case in enumerate(given)}
+
+
+def by_image(**fields):
+    return Split(by="image-ignoring-groups", **fields)
+
+
+def test_images_are_dealt_one_by_one_when_groups_are_ignored():
+    given = cases(200)
+    divided = split(given, pairs_of(given), by_image())
+    assert sizes(divided)["test"] == 40
+    # Of 40 images drawn at random, each finds its twin outside the test part with chance 160/199.
+    assert 20 <= len(divided.shared_groups()) <= 40
+    assert divided.divides_groups
+    assert divided.method == "image, not by patient"
+    assert divided.kind_of_groups == "patient"
+    assert divided.groups == pairs_of(given)
+
+
+def test_a_split_by_groups_shares_none():
+    given = cases(200)
+    assert not split(given, pairs_of(given)).shared_groups()
+
+
+def test_a_split_that_ignores_groups_is_read_again_as_such():
+    given = cases(40)
+    divided = split(given, pairs_of(given), by_image())
+    document = json.loads(json.dumps(divided.to_document()))
+    assert DataSplit.from_document(document, pairs_of(given)) == divided
+    del document["divides_groups"]
+    with pytest.raises(SplitError, match="on one side"):
+        DataSplit.from_document(document, pairs_of(given))
+
+
+def test_published_folds_are_not_taken_when_groups_are_ignored():
+    given = cases(40, folds=[1 + i // 2 % 4 for i in range(40)])
+    folds = {"folds": Folds(count=4, fold=2)}
+    kept = split(given, pairs_of(given), Split(**folds))
+    divided = split(given, pairs_of(given), by_image(**folds))
+    assert not kept.shared_groups()
+    assert divided.shared_groups()
+    assert kept.method == "published fold 2 of 4 as test, else by patient"
+    assert divided.method == "fold 2 of 4 as test, else by image, not by patient"
+    assert (divided.dealt_by, divided.kind_of_groups) == ("image, not by patient", "patient")
+
+
+def test_a_published_test_fold_cannot_be_divided_by_image():
+    with pytest.raises(ValueError, match="leave by at 'group'"):
+        by_image(test_fold=1)

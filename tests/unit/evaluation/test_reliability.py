@@ -4,7 +4,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
 from breastseg.core.errors import GeometryError, InputError
-from breastseg.evaluation.reliability import Reliability, candidate_outcomes
+from breastseg.evaluation.reliability import Reliability
 
 
 def pixels(seed, size=40):
@@ -114,28 +114,3 @@ def test_candidates_count_one_each():
     assert found.bins[1].mean_probability == pytest.approx(0.75)
     assert found.bins[1].observed == pytest.approx(0.5)
     assert (found.bins[0].mean_probability, found.bins[0].observed) == (None, None)
-
-
-def squares(*blobs):
-    values = np.zeros((1, 20, 20), np.float32)
-    for row, column, side, value in blobs:
-        values[0, row : row + side, column : column + side] = value
-    return values
-
-
-def test_a_candidate_is_a_lesion_where_it_overlaps_one_enough():
-    probability = squares((0, 0, 4, 0.9), (10, 0, 6, 0.8), (10, 10, 2, 0.7), (18, 18, 1, 0.4))
-    # The second lesion is touched by one pixel; the third candidate lies in a lesion of 100.
-    reference = squares((0, 0, 5, 1), (15, 5, 4, 2), (9, 9, 10, 3)).astype(np.int32)
-    scores, is_lesion = candidate_outcomes(probability, reference)
-    assert scores == pytest.approx([0.9, 0.8, 0.7])
-    assert is_lesion == [True, False, False]
-    assert candidate_outcomes(probability, reference, min_iou=0.04)[1] == [True, False, True]
-
-
-def test_without_candidates_or_lesions():
-    nothing = np.zeros((1, 20, 20), np.int32)
-    assert candidate_outcomes(squares(), nothing) == ([], [])
-    assert candidate_outcomes(squares((0, 0, 4, 0.9)), nothing)[1] == [False]
-    with pytest.raises(GeometryError, match="shape of the reference"):
-        candidate_outcomes(squares(), nothing[:, :5])

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from breastseg.core.calibration import Calibration, ConformalThreshold
+from breastseg.core.image import Case, Image
+from breastseg.evaluation.matching import score_detection
 from breastseg.evaluation.trust import Trust
 
 SHAPE = (1, 10, 20)
@@ -25,7 +27,16 @@ def add(trust, name, columns, *, drawn, sure=0.8):
     calibrated = np.full(SHAPE, 0.1, np.float32)
     calibrated[..., :columns] = sure
     raw = np.where(calibrated > 0.5, 0.99, 0.01).astype(np.float32)
-    trust.add(name, name, calibrated=calibrated, raw=raw, reference=reference_of(drawn))
+    case = Case(case_id=name, image=Image(pixels=calibrated), reference=reference_of(drawn))
+    found = score_detection(case, calibrated, threshold=0.5, group=name)
+    trust.add(
+        name,
+        name,
+        calibrated=calibrated,
+        raw=raw,
+        reference=case.reference,
+        candidates=found.candidates,
+    )
 
 
 def test_pixels_are_looked_at_before_and_after_and_findings_after():
@@ -67,3 +78,22 @@ def test_without_a_finding_there_is_no_reliability_of_findings():
     trust = Trust(CALIBRATION)
     add(trust, "a", 0, drawn=8)
     assert trust.reliability()["findings"] is None
+
+
+def test_a_finding_comes_true_on_any_lesion_also_as_the_second_one():
+    reference = reference_of(20)
+    calibrated = np.full(SHAPE, 0.9, np.float32)
+    calibrated[..., 14] = 0.1  # divides the lesion's mark into two, each large enough to be one
+    case = Case(case_id="a", image=Image(pixels=calibrated), reference=reference)
+    found = score_detection(case, calibrated, threshold=0.5, group="a")
+    assert [each.outcome for each in found.candidates] == ["hit", "duplicate"]
+    trust = Trust(CALIBRATION)
+    trust.add(
+        "a",
+        "a",
+        calibrated=calibrated,
+        raw=calibrated,
+        reference=reference,
+        candidates=found.candidates,
+    )
+    assert trust.reliability()["findings"]["prevalence"] == 1

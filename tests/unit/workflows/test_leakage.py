@@ -2,17 +2,19 @@ from types import SimpleNamespace
 
 import pytest
 
+from breastseg.datasets.splits import DataSplit
 from breastseg.training.model import Model
 from breastseg.workflows.leakage import leakage_certificate
 
 
-def run_of(name="run", *, method="near-duplicate group", content=None):
-    """A run on four images in three groups; `content` can make two of one content."""
+def run_of(name="run", *, method="near-duplicate group", content=None, regrouped=None):
+    """A run on four images in three groups; `content` makes two of one content."""
     parts = {"train": ("a", "b"), "calibration": ("c",), "test": ("d",)}
-    groups = {"a": "1", "b": "1", "c": "2", "d": "3"}
+    groups = {"a": "1", "b": "1", "c": "2", "d": "3"} | (regrouped or {})
+    split = DataSplit(method=method, parts=parts, groups=groups, divides_groups=bool(regrouped))
     return SimpleNamespace(
         path=SimpleNamespace(name=name),
-        split=SimpleNamespace(parts=parts, groups=groups, method=method),
+        split=split,
         content=content or {each: f"sha {each}" for each in groups},
     )
 
@@ -33,8 +35,9 @@ def test_a_clean_run_shares_nothing():
 
 
 def test_what_is_shared_is_counted_and_not_assumed():
-    leaking = run_of(content={"a": "same", "b": "sha b", "c": "sha c", "d": "same"})
-    leaking.split.groups["d"] = "2"
+    leaking = run_of(
+        content={"a": "same", "b": "sha b", "c": "sha c", "d": "same"}, regrouped={"d": "2"}
+    )
     (run,) = certify({"d": "same"}, leaking)["runs"]
     assert (run["groups_shared"], run["images_shared"]) == (1, 1)
 

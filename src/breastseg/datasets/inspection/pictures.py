@@ -41,7 +41,7 @@ class PictureFacts:
     @property
     def range(self) -> int:
         """The largest value of the depth that the grey values need: 1, 255 or 65535."""
-        return next((top for top in (1, 255, 65535) if self.highest <= top), int(self.highest))
+        return int(grey_range(self.highest))
 
     def to_document(self) -> dict[str, Any]:
         """Return what inspection.json says of it."""
@@ -58,6 +58,15 @@ class PictureFacts:
         }
 
 
+def grey_range(highest: float) -> float:
+    """Return the largest value of the depth that grey values up to `highest` need.
+
+    >>> grey_range(0.5), grey_range(200), grey_range(256), grey_range(70_000)
+    (1.0, 255.0, 65535.0, 70000)
+    """
+    return next((top for top in (1.0, 255.0, 65535.0) if highest <= top), highest)
+
+
 def describe_picture(grey: Grey, colours: Colours | None) -> PictureFacts:
     """Measure a picture.
 
@@ -66,7 +75,7 @@ def describe_picture(grey: Grey, colours: Colours | None) -> PictureFacts:
         colours: red, green and blue; None where it is stored grey.
     """
     lowest, highest = float(grey.min()), float(grey.max())
-    top = next((top for top in (1.0, 255.0, 65535.0) if highest <= top), max(highest, 1.0))
+    top = grey_range(highest)
     shown = grey * np.float32(255 / top)
     contrast = float(shown.std())
     changes = np.abs(cv2.Laplacian(shown, cv2.CV_32F)).mean() / 4
