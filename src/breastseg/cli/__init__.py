@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import breastseg
-from breastseg.cli import catalogue, inspecting, scoring, searching, training
+from breastseg.cli import catalogue, inspecting, public_data, scoring, searching, training
 from breastseg.cli.options import hint
 from breastseg.core.errors import BreastsegError
 
@@ -61,6 +61,7 @@ app.add_typer(catalogue.recipes_app, name="recipes")
 app.add_typer(catalogue.losses_app, name="losses")
 app.add_typer(searching.spaces_app, name="spaces")
 app.add_typer(catalogue.phantom_app, name="phantom")
+app.add_typer(public_data.data_app, name="data")
 
 
 def _show_version(wanted: bool) -> None:

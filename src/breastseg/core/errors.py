@@ -14,6 +14,7 @@ BreastsegError                exit code 2
 |   |-- WeightsError          weights do not fit the network, or their file is damaged
 |   `-- RunFolderError        a run folder is incomplete, in use or of another version
 |-- OutputError               a result cannot be written (disk full, no permission)
+|-- ArchiveError              a public archive cannot be reached, or sent something else
 |-- MissingExtraError         an optional dependency is not installed
 |-- WorkerError               a process that prepares batches died
 `-- HealthError               exit code 3: training was stopped because it had gone wrong
@@ -78,6 +79,10 @@ class RunFolderError(InputError):
 
 class OutputError(BreastsegError, OSError):
     """A result could not be written; what was there before is untouched."""
+
+
+class ArchiveError(BreastsegError, OSError):
+    """A public archive cannot be reached, or did not send what it has in its index."""
 
 
 class MissingExtraError(BreastsegError, ImportError):

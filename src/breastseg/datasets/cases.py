@@ -34,6 +34,8 @@ class CaseFiles:
     scanner: the make and model that took it, where the data set says so.
     fold: the data set's own published fold.
     frame: of a multi-frame DICOM file, from 0.
+    series_paths: all files of the DICOM series of a CT volume, the first of which is image_path;
+        empty for all else. Its masks are SEG or RTSTRUCT files with one or several structures.
     """
 
     case_id: str
@@ -46,11 +48,12 @@ class CaseFiles:
     scanner: str | None = None
     fold: int | None = None
     frame: int = 0
+    series_paths: tuple[Path, ...] = ()
 
     @property
     def is_volume(self) -> bool:
-        """Whether the image is a NIfTI volume."""
-        return is_nifti(self.image_path)
+        """Whether the image is a volume, in NIfTI or as a DICOM series."""
+        return bool(self.series_paths) or is_nifti(self.image_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

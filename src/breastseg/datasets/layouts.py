@@ -18,6 +18,14 @@ from breastseg.datasets.pairs import (
 )
 from breastseg.io.raster import SUFFIXES
 
+
+def _find_dicom_tree(root: Path, on_fault: OnFault) -> DataSet:
+    # Whoever reads pictures need not wait for pydicom.
+    from breastseg.datasets.dicom_tree import find_dicom_tree
+
+    return find_dicom_tree(root, on_fault)
+
+
 # Tried from the most to the least particular: the first that fits is taken.
 _LAYOUTS: tuple[tuple[str, Callable[[Path, OnFault], DataSet]], ...] = (
     ("nnU-Net raw (dataset.json, imagesTr/, labelsTr/)", find_nnunet),
@@ -25,6 +33,7 @@ _LAYOUTS: tuple[tuple[str, Callable[[Path, OnFault], DataSet]], ...] = (
     ("BUSI (benign/, malignant/, normal/ with x.png, x_mask.png, x_mask_1.png)", find_busi),
     ("two folders (images/x.png, masks/x.png or labels/x.png)", find_folder_pairs),
     ("pairs side by side (x.png, x_mask.png)", find_suffix_pairs),
+    ("DICOM CT series with SEG or RTSTRUCT files, in any folders", _find_dicom_tree),
 )
 
 _IMAGES_OF = {"labelstr": "imagestr", "labelsts": "imagests"} | dict.fromkeys(
@@ -38,14 +47,15 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
     Args:
         root: the folder.
         on_fault: told of what is wrong with single files; the first is refused by default.
-        volumes: accept data sets of NIfTI volumes; no network here is trained on them yet.
+        volumes: whether the caller can use volumes; all that works on pictures cannot.
 
     Returns:
         The data set, its cases sorted by id.
 
     Raises:
         LayoutError: there is no such folder, it is empty, of no known layout, or breaks the
-            layout that it has: a mask without an image, an image without a patient, ...
+            layout that it has: a mask without an image, an image without a patient, ...; or it
+            holds volumes.
         ReferenceMaskError: an image that must have a mask has none, or several.
     """
     try:
@@ -60,6 +70,11 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
 
 
 def _check_pictures(data_set: DataSet) -> None:
+    if any(case.series_paths for case in data_set.cases):
+        raise LayoutError(
+            f"{data_set.root}: expected pictures, found {len(data_set.cases)} CT series. "
+            "CT volumes need a 3D recipe, and there is none yet; `breastseg inspect` looks at them."
+        )
     if any(case.is_volume for case in data_set.cases):
         raise LayoutError(
             f"{data_set.root}: expected pictures, found NIfTI volumes. They can be read, but the "

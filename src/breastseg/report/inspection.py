@@ -225,6 +225,11 @@ def print_inspection(document: Mapping[str, Any]) -> None:
         console.print(f"{name:{_WIDTH}}{value}", markup=False)
     for note in document["summary"]["notes"]:
         console.print(note, markup=False)
+    print_findings(console, document)
+
+
+def print_findings(console: Console, document: Mapping[str, Any]) -> None:
+    """Print the findings of an inspection as a table, the worst first."""
     by_code = findings_by_code(document)
     if not by_code:
         console.print("\nNothing was found.")

@@ -253,6 +253,7 @@ def test_an_unknown_folder_is_told_why_each_layout_did_not_fit(tmp_path, write_p
         "no folder is called benign, malignant or normal",
         "no folder is called masks or labels",
         "no picture such as a_mask.png lies in it",
+        "it holds no DICOM file, and no CT series",
     ]
 
 

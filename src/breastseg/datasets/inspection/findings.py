@@ -92,6 +92,22 @@ KINDS: dict[str, Kind] = {
         "A lesion touches the border of the image",
         "Nothing to do if the scan was cut there: its size is then a lower bound.",
     ),
+    # CT series and their masks
+    "series-refused": Kind(
+        _SPOILS, "A CT series cannot be read as a volume", "Do what the message says."
+    ),
+    "mask-refused": Kind(
+        _SPOILS, "A mask file does not belong to its series", "Do what the message says."
+    ),
+    "structure-refused": Kind(
+        _LOOK,
+        "A segment or ROI cannot be brought onto its series",
+        "Do what the message says; nothing, if it is no lesion: choose others by --label.",
+    ),
+    "mask-note": Kind(
+        _NOTE, "A mask was read, with a remark", "See docs/reference/masks.md for the rules."
+    ),
+    "series-note": Kind(_NOTE, "A series was read, with a remark", "Nothing, as a rule."),
     # near duplicates
     "near-duplicates": Kind(
         _LOOK,
