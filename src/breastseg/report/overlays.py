@@ -20,9 +20,9 @@ MODEL_COLOUR = (230, 159, 0)
 READER_COLOUR = (86, 180, 233)
 LONGER_SIDE = 768
 
-_RIM_COLOUR = (0, 0, 0)
-_STRIP_COLOUR = (16, 22, 28)
-_TEXT_COLOUR = (222, 229, 236)
+RIM_COLOUR = (0, 0, 0)
+STRIP_COLOUR = (16, 22, 28)
+TEXT_COLOUR = (222, 229, 236)
 _WINDOW_PERCENTILES = (1, 99)
 _DASH, _GAP = 10, 6
 _PANEL_GAP = 4
@@ -79,11 +79,11 @@ def draw_overlay(
             )
     scale = longer_side / max(pixels.shape)
     picture = np.repeat(_scaled(_windowed(pixels), scale)[..., None], 3, axis=2)
-    _outline(picture, mask, reference)
+    outline(picture, mask, reference)
     canvas = Pillow.fromarray(picture)
     _number(canvas, lesions, scale)
     if legend:
-        canvas = _with_legend(canvas, mask, reference)
+        canvas = with_legend(canvas, mask, reference)
     return np.asarray(canvas)
 
 
@@ -111,7 +111,7 @@ def thumbnail_jpeg(
     scale = longer_side / max(pixels.shape)
     channels = [_scaled(colours[..., channel], scale) for channel in range(3)]
     picture = np.ascontiguousarray(np.stack(channels, axis=2))
-    _outline(picture, None, reference)
+    outline(picture, None, reference)
     return encode_jpeg(picture)
 
 
@@ -130,9 +130,9 @@ def triptych_png(
     grey = np.asarray(np.rint(255 * np.clip(probability, 0, 1)), np.uint8)
     seen = np.repeat(_scaled(grey, longer_side / max(grey.shape))[..., None], 3, axis=2)
     outlined = draw_overlay(pixels, mask, reference, longer_side=longer_side, legend=False)
-    gap = np.full((len(plain), _PANEL_GAP, 3), _STRIP_COLOUR, np.uint8)
+    gap = np.full((len(plain), _PANEL_GAP, 3), STRIP_COLOUR, np.uint8)
     canvas = Pillow.fromarray(np.hstack([plain, gap, seen, gap, outlined]))
-    return encode_png(np.asarray(_with_legend(canvas, mask, reference)))
+    return encode_png(np.asarray(with_legend(canvas, mask, reference)))
 
 
 def _windowed(pixels: Grey) -> UInt8[np.ndarray, "rows columns"]:
@@ -151,13 +151,13 @@ def _scaled(
     return np.asarray(cv2.resize(grey, (columns, rows), interpolation=method), np.uint8)
 
 
-def _outline(picture: Colour, mask: Mask | None, reference: Mask | None) -> None:
+def outline(picture: Colour, mask: Mask | None, reference: Mask | None) -> None:
     """Draw both lines with a dark rim, the dashed one on top so that both show where they meet."""
     shape = picture.shape[:2]
     thickness = max(2, round(max(shape) / 384))
     model = [] if mask is None else _outlines(mask, shape)
     reader = [] if reference is None else _outlines(reference, shape)
-    cv2.polylines(picture, [*model, *reader], True, _RIM_COLOUR, thickness + 2, cv2.LINE_AA)
+    cv2.polylines(picture, [*model, *reader], True, RIM_COLOUR, thickness + 2, cv2.LINE_AA)
     cv2.polylines(picture, model, True, MODEL_COLOUR, thickness, cv2.LINE_AA)
     cv2.polylines(picture, _dashes(reader), False, READER_COLOUR, thickness, cv2.LINE_AA)
 
@@ -196,13 +196,14 @@ def _number(canvas: Pillow.Image, lesions: Sequence[Lesion], scale: float) -> No
         x = min(max(round(column * scale), 0), max(canvas.width - int(width), 0))
         y = max(round(row * scale) - int(height) - margin, 0)
         draw.rectangle((x, y, x + width, y + height), fill=MODEL_COLOUR)
-        draw.text((x + 4 - left / 2, y + 3 - top / 2), text, fill=_RIM_COLOUR, font=font)
+        draw.text((x + 4 - left / 2, y + 3 - top / 2), text, fill=RIM_COLOUR, font=font)
 
 
-def _with_legend(canvas: Pillow.Image, mask: Mask | None, reference: Mask | None) -> Pillow.Image:
+def with_legend(canvas: Pillow.Image, mask: Mask | None, reference: Mask | None) -> Pillow.Image:
+    """Return a picture with a strip below it that names the lines drawn in it."""
     font = _font(canvas)
     height = round(2.2 * font.size)
-    whole = Pillow.new("RGB", (canvas.width, canvas.height + height), _STRIP_COLOUR)
+    whole = Pillow.new("RGB", (canvas.width, canvas.height + height), STRIP_COLOUR)
     whole.paste(canvas)
     draw, x, y = ImageDraw.Draw(whole), font.size, canvas.height + height // 2
     for drawn, name, colour, dashed in (
@@ -214,13 +215,18 @@ def _with_legend(canvas: Pillow.Image, mask: Mask | None, reference: Mask | None
         for start in (0, 12, 24) if dashed else (0,):
             draw.line((x + start, y, x + start + (7 if dashed else 31), y), fill=colour, width=3)
         text = name if drawn.any() else f"{name}: no lesion"
-        draw.text((x + 40, y), text, fill=_TEXT_COLOUR, font=font, anchor="lm")
+        draw.text((x + 40, y), text, fill=TEXT_COLOUR, font=font, anchor="lm")
         x += 40 + draw.textlength(text, font) + 1.5 * font.size
     return whole
 
 
 def _font(canvas: Pillow.Image) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(max(11, max(canvas.size) // 38))
+    return load_font(max(11, max(canvas.size) // 38))
+
+
+def load_font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of all pictures; size in pixels."""
+    font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise RuntimeError("Pillow was built without FreeType; install Pillow's own wheel.")
     return font
