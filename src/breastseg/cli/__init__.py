@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import breastseg
-from breastseg.cli import catalogue, inspecting, scoring, searching, training
+from breastseg.cli import catalogue, inspecting, reporting, scoring, searching, training
 from breastseg.cli.options import hint
 from breastseg.core.errors import BreastsegError
 
@@ -51,6 +51,7 @@ for verb in (
     scoring.compare,
     searching.search,
     scoring.predict,
+    reporting.results,
     training.export,
     training.info,
     training.augment,

@@ -1,4 +1,4 @@
-"""Lesions in a volume: connected components and what is measured of them.
+"""Lesions in a volume: what is measured of each of a label map.
 
 All measures are those of the voxels of a mask, in millimetres of the patient, whatever the
 orientation of the array: a coronal or a feet-first series gives the same numbers.
@@ -18,7 +18,6 @@ from breastseg.core.errors import GeometryError
 from breastseg.core.image import Image, LabelMap
 from breastseg.core.orientation import Affine, anatomy_of, require_right_angles
 
-_TWENTY_SIX_NEIGHBOURS = np.ones((3, 3, 3), np.int32)
 _CHUNK = 512
 
 Mask = Bool[np.ndarray, "slices rows columns"]
@@ -72,27 +71,6 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 4)
     return [_as_json(each) for each in value] if isinstance(value, tuple) else value
-
-
-def label_lesions(mask: Mask) -> LabelMap:
-    """Label the connected components of a mask: voxels that touch at a corner are one lesion.
-
-    Returns:
-        Labels from 1, the largest first, equal sizes in the order of their first voxel.
-
-    >>> label_lesions(np.array([[[True, False, True, True]]])).tolist()
-    [[[2, 0, 1, 1]]]
-    """
-    box = _box_of(mask)
-    labels = np.zeros(mask.shape, np.int32)
-    if box is None:
-        return labels
-    components, number = ndimage.label(mask[box], structure=_TWENTY_SIX_NEIGHBOURS)
-    sizes = np.bincount(components.ravel(), minlength=number + 1)[1:]
-    rank = np.zeros(number + 1, np.int32)
-    rank[1 + np.argsort(-sizes, kind="stable")] = np.arange(1, number + 1)
-    labels[box] = rank[components]
-    return labels
 
 
 def measure_lesions(
@@ -280,15 +258,3 @@ def _width(points: Points, start: Points, end: Points) -> float:
     """Return the width of points in a plane at right angles to a line."""
     along = (end - start) / np.linalg.norm(end - start)
     return float(np.ptp(points @ np.array([-along[1], along[0]])))
-
-
-def _box_of(mask: Mask) -> tuple[slice, slice, slice] | None:
-    """Return the smallest box that holds a mask, None where it is empty."""
-    spans = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
-        if not found.size:
-            return None
-        spans.append(slice(int(found[0]), int(found[-1]) + 1))
-    return spans[0], spans[1], spans[2]

@@ -229,7 +229,7 @@ def candidate_outcomes(
         shared = np.bincount(inside, minlength=sizes.size)[1:]
         ious = shared / (lesion.area_px + sizes[1:] - shared).clip(min=1)
         is_lesion.append(bool((ious >= min_iou).any()))
-    return [lesion.probability for lesion in lesions], is_lesion
+    return [lesion.probability or 0.0 for lesion in lesions], is_lesion
 
 
 def check_outcomes(values: Numbers, outcome: Outcomes) -> None:

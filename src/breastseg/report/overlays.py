@@ -189,7 +189,9 @@ def _number(canvas: Pillow.Image, lesions: Sequence[Lesion], scale: float) -> No
     """Write each lesion's number and probability above its bounding box, inside the image."""
     draw, font = ImageDraw.Draw(canvas), _font(canvas)
     for lesion in lesions:
-        text = f"{lesion.number}: {lesion.probability:.2f}"
+        text = f"{lesion.number}"
+        if lesion.probability is not None:
+            text += f": {lesion.probability:.2f}"
         left, top, right, bottom = draw.textbbox((0, 0), text, font)
         width, height, margin = right + 8, bottom + 6, 4
         row, column, *_ = lesion.bounding_box
