@@ -19,6 +19,8 @@ from breastseg.core.image import Image, LabelMap
 from breastseg.core.orientation import Affine, anatomy_of, require_right_angles
 
 _CHUNK = 512
+_DIGITS = 9
+_EQUAL_MM = 10**-_DIGITS
 
 Mask = Bool[np.ndarray, "slices rows columns"]
 Points = Float64[np.ndarray, "points dimensions"]
@@ -207,13 +209,28 @@ def _axial_axes(inside: Mask, affine: Affine) -> tuple[float, float, Points]:
             continue
         corners = _corners(mask)
         hull = corners[ConvexHull(corners * scale).vertices]
-        long_axis, start, end = _farthest(hull * scale)
-        if best is None or long_axis > best[0]:
-            ends = np.insert(hull[[start, end]], across, plane, axis=1)
-            best = long_axis, _width(hull * scale, hull[start] * scale, hull[end] * scale), ends
+        long_axis, short_axis, ends = _axes_in_plane(hull * scale)
+        axes = round(long_axis, _DIGITS), short_axis
+        if best is None or axes > best[:2]:
+            best = *axes, np.insert(hull[ends], across, plane, axis=1)
     if best is None:
         raise GeometryError("an empty mask has no axes. Measure lesions of a label map alone.")
     return best
+
+
+def _axes_in_plane(hull: Points) -> tuple[float, float, list[int]]:
+    """Return the longest axis, the width at right angles to it, and which points end it.
+
+    Of several longest axes, as a square has, that with the largest width.
+    """
+    distances = cdist(hull, hull)
+    longest = float(distances.max())
+    best: tuple[float, list[int]] = (0.0, [])
+    for start, end in np.argwhere(np.triu(distances) >= longest - _EQUAL_MM):
+        width = _width(hull, hull[start], hull[end])
+        if width > best[0]:
+            best = width, [int(start), int(end)]
+    return longest, *best
 
 
 def _axes_3d(inside: Mask, axes: Float64[np.ndarray, "3 3"]) -> tuple[float, float]:

@@ -187,6 +187,9 @@ def _source(header: Dataset, frames: list[int] | None) -> SourceImageForSegmenta
 
 def _frames_of_segment(segmentation: Dataset, segment: int) -> list[int]:
     """Return the frame numbers (from 1) of a segment of a Segmentation."""
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" in shared:
+        return list(range(1, int(segmentation.NumberOfFrames) + 1))
     return [
         number
         for number, group in enumerate(segmentation.PerFrameFunctionalGroupsSequence, start=1)

@@ -72,7 +72,7 @@ def read_sources(series: Series) -> Sources:
             f"series {series.case_id}: expected one file for each of {num_slices} slices, got "
             f"{len(headers)}. Read the series again from its folder."
         )
-    if series.image.affine is not None:
+    if series.image.affine is not None and series.modality != "US":
         for index, (path, header) in enumerate(zip(series.instance_paths, headers, strict=True)):
             _require_place(path, _affine_of_plane(header), series.image.affine, index)
     return Sources(headers, None)
