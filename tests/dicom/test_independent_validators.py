@@ -19,11 +19,19 @@ import numpy as np
 import pydicom
 import pytest
 
+from breastseg.core.lesion import find_lesions
 from breastseg.core.structure import Structure, StructureMask, lesions_of
+from breastseg.io.dicom_results import (
+    Finding,
+    Maker,
+    make_dicom_results,
+    new_uid,
+    write_dicom_results,
+)
 from breastseg.io.dicom_series import read_series
 from breastseg.io.nifti_mask import write_label_map
 from breastseg.workflows.results import results
-from tests.made_series import affine_of, write_ct
+from tests.made_series import affine_of, write_ct, write_ultrasound
 
 pytestmark = pytest.mark.validators
 
@@ -40,7 +48,7 @@ def program(name):
     return found
 
 
-def said(*command, timeout=120):
+def said(*command, timeout=900):
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
@@ -75,18 +83,22 @@ def made(request, tmp_path_factory):
     return series, labels, output
 
 
-def test_dciodvfy_finds_no_error(made):
+def require_no_error_of_dciodvfy(files):
     validator = program("dciodvfy")
-    _, labels, output = made
-    files = sorted(output.glob("*.dcm"))
-    assert len(files) == (2 if not labels.any() else 2 + labels.max())
     for path in files:
         text = said(validator, "-new", path)
         assert "Error" not in text, f"{path.name}:\n{text}"
         assert "Abort" not in text, f"{path.name}:\n{text}"
 
 
-def test_pixelmed_finds_the_template_and_no_error(made):
+def test_dciodvfy_finds_no_error(made):
+    _, labels, output = made
+    files = sorted(output.glob("*.dcm"))
+    assert len(files) == (2 if not labels.any() else 2 + labels.max())
+    require_no_error_of_dciodvfy(files)
+
+
+def require_no_error_of_pixelmed(path):
     java = program("java")
     if not PIXELMED.is_file():
         pytest.skip("libpixelmed-java is not installed")
@@ -96,11 +108,39 @@ def test_pixelmed_finds_the_template_and_no_error(made):
         "-cp",
         "/usr/share/java/*",
         "com.pixelmed.validate.DicomSRValidator",
-        made[2] / "sr.dcm",
+        path,
     )
     assert "Found Root Template TID_1500" in text
     assert "Root Template Validation Complete" in text
     assert not [line for line in text.splitlines() if line.startswith("Error")], text
+
+
+def test_pixelmed_finds_the_template_and_no_error(made):
+    require_no_error_of_pixelmed(made[2] / "sr.dcm")
+
+
+@pytest.fixture(scope="module", params=[None, 0.1])
+def ultrasound(request, tmp_path_factory):
+    """Return the DICOM results of an ultrasound image, with or without millimetres."""
+    folder = tmp_path_factory.mktemp("ultrasound")
+    series = write_ultrasound(folder / "us", np.full((20, 30), 90), request.param)
+    probability = np.zeros((1, 20, 30), np.float32)
+    probability[0, 4:9, 5:15] = probability[0, 12:18, 20:25] = 0.7
+    labels, lesions = find_lesions(probability, threshold=0.5, spacing_mm=series.image.spacing_mm)
+    findings = [
+        Finding(lesion=lesion, tracking_uid=new_uid(), laterality="left") for lesion in lesions
+    ]
+    maker = Maker(algorithm="unet", version="1.0")
+    return write_dicom_results(folder, make_dicom_results(series, labels, findings, maker))
+
+
+def test_dciodvfy_finds_no_error_in_ultrasound(ultrasound):
+    require_no_error_of_dciodvfy(ultrasound)
+
+
+def test_pixelmed_finds_no_error_in_ultrasound(ultrasound):
+    (report,) = [path for path in ultrasound if path.name == "sr.dcm"]
+    require_no_error_of_pixelmed(report)
 
 
 def test_dcmqi_decodes_the_same_voxels(made, tmp_path):

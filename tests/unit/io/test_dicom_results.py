@@ -236,6 +236,15 @@ def test_an_ultrasound_image_is_reported_in_its_plane(tmp_path, spacing_mm):
     ]
     assert templates == ["1410"]
     assert "FrameOfReferenceUID" not in files["seg.dcm"]
+    assert "PatientOrientation" in files["seg.dcm"]
+    (reference,) = [
+        item.ReferencedSOPSequence[0]
+        for item in items(files["sr.dcm"])
+        if item.ValueType == "IMAGE"
+        and item.ReferencedSOPSequence[0].ReferencedSOPClassUID == files["seg.dcm"].SOPClassUID
+    ]
+    assert reference.ReferencedFrameNumber == 1
+    assert "ReferencedSegmentNumber" not in reference
     np.testing.assert_array_equal(files["seg.dcm"].pixel_array, labels[0])
 
 

@@ -168,6 +168,8 @@ def _kind(
     reference = ReferencedSegmentationFrame(
         **uids, frame_number=frame, source_image=_source(header, frames)
     )
+    # Frame and segment number exclude each other: PS3.3, table C.18.4-1.
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
     known = lesion.area_mm2 is not None
     quantities = codes.PLANAR_QUANTITIES if known else codes.PIXEL_QUANTITIES
     return PlanarROIMeasurementsAndQualitativeEvaluations, reference, quantities

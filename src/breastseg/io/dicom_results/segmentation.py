@@ -30,7 +30,7 @@ def segmentation(
     numbers = np.zeros(int(labels.max()) + 1, _GREATEST_DTYPE)
     for segment, finding in enumerate(findings, start=1):
         numbers[finding.lesion.number] = segment
-    return Segmentation(
+    made = Segmentation(
         source_images=sources.headers,
         pixel_array=numbers[sources.in_file_order(labels)],
         segmentation_type=SegmentationTypeValues.BINARY,
@@ -44,6 +44,10 @@ def segmentation(
         content_description="Lesions, research use only",
         **series_attributes("Lesions (research use)", number=9001),
     )
+    if "FrameOfReferenceUID" not in made:
+        # Without a place in the patient, the orientation must be said, or said to be unknown.
+        made.PatientOrientation = sources.headers[0].get("PatientOrientation") or []
+    return made
 
 
 def _description(segment: int, finding: Finding, maker: Maker) -> SegmentDescription:
