@@ -6,11 +6,12 @@ READY := $(VENV)/.ready
 DEMO := demo
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs bench clean
+.PHONY: help demo test test-dicom check format docs bench clean
 
 help:
 	@echo "make demo    phantoms, training in both frameworks, scorecard, report: about 3 minutes"
 	@echo "make test    make check, then the tests: about 10 minutes"
+	@echo "make test-dicom  DICOM results against dciodvfy, dcmqi, PixelMed and Orthanc, where installed"
 	@echo "make check   format, lint, types, import rules, docs"
 	@echo "make format  mend format and lint where that is safe"
 	@echo "make docs    write the generated pages of the docs anew"
@@ -38,6 +39,9 @@ demo: $(READY)
 
 test: check
 	$(BIN)/pytest
+
+test-dicom: $(READY)
+	$(BIN)/pytest -m validators
 
 check: $(READY)
 	$(BIN)/ruff format --check .

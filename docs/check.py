@@ -1,8 +1,8 @@
 """Check the docs against the code: `python docs/check.py`, or with --write to mend them.
 
 The references of the command line, of recipes and networks, of losses, of the findings of an
-inspection, of refused scans and masks and of scorecard.json are generated; links between pages
-must lead somewhere.
+inspection, of refused scans and masks, of the codes in DICOM results and of scorecard.json are
+generated; links between pages must lead somewhere.
 """
 
 import argparse
@@ -21,11 +21,13 @@ from breastseg.core.search_spaces import SPACES
 from breastseg.datasets.inspection.findings import KINDS
 from breastseg.evaluation import scorecard_schema
 from breastseg.evaluation.scorecard import SCHEMA_VERSION
+from breastseg.io.dicom_results import codes as dicom_codes
 from breastseg.networks.losses import LOSSES, LossDefinition
 from breastseg.networks.spec import num_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
+DICOM_CODES_PAGE = ROOT / "docs" / "reference" / "dicom-codes.md"
 INSPECTION_PAGE = ROOT / "docs" / "reference" / "inspection.md"
 REFUSALS_PAGE = ROOT / "docs" / "reference" / "refusals.md"
 LOSSES_PAGE = ROOT / "docs" / "reference" / "losses.md"
@@ -79,6 +81,15 @@ gets no pull:
   of overlaps do the reverse.
 
 Made by `python docs/plot_losses.py`.
+"""
+DICOM_CODES_INTRODUCTION = """
+# Codes in DICOM results
+
+What SEG and SR of `breastseg results` say, in codes. None is a diagnosis:
+[decision 15](../decisions/0015-what-results-say.md).
+
+| where | code | scheme | meaning |
+| --- | --- | --- | --- |
 """
 INSPECTION_INTRODUCTION = """
 # What an inspection finds
@@ -180,6 +191,40 @@ def recipes_page() -> str:
     lines += ["", "Every field of a recipe: `breastseg recipes show NAME`. Each can be changed by"]
     lines += ["`--set`, such as `--set optimisation.epochs=5 --set network=unet-1024`.", ""]
     return NOTE + "\n".join(lines)
+
+
+def dicom_codes_page() -> str:
+    """Return the reference of the codes in DICOM results."""
+    rows = [(f"procedure reported, {name}", code) for name, code in dicom_codes.PROCEDURES.items()]
+    rows += [
+        ("title of the SR", dicom_codes.TITLE),
+        ("category of a lesion", dicom_codes.CATEGORY),
+        ("type of a lesion", dicom_codes.TYPE),
+        ("anatomy", dicom_codes.ANATOMY),
+    ]
+    rows += [(f"laterality {side}", code) for side, code in dicom_codes.LATERALITY.items()]
+    rows += [
+        ("algorithm family", dicom_codes.FAMILY),
+        ("summary: a program marked lesions", dicom_codes.WITH_FINDINGS),
+        ("summary: a program marked none", dicom_codes.WITHOUT_FINDINGS),
+    ]
+    lines = [
+        f"| {where} | {code.value} | {code.scheme_designator} | {code.meaning} |"
+        for where, code in rows
+    ]
+    lines += ["", "## Measures", "", "| field | in | code | scheme | meaning | unit | derivation |"]
+    lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
+    for template, quantities in (
+        ("volumes (TID 1411)", dicom_codes.VOLUME_QUANTITIES),
+        ("ultrasound (TID 1410)", dicom_codes.PLANAR_QUANTITIES),
+        ("ultrasound without millimetres", dicom_codes.PIXEL_QUANTITIES),
+    ):
+        for each in quantities:
+            derivation = each.derivation.meaning if each.derivation else ""
+            name = f"{each.name.value} | {each.name.scheme_designator} | {each.name.meaning}"
+            row = f"| `{each.field}` | {template} | {name} | {each.unit.value} | {derivation} |"
+            lines.append(row)
+    return NOTE + DICOM_CODES_INTRODUCTION.lstrip() + "\n".join(lines) + "\n"
 
 
 def inspection_page() -> str:
@@ -295,6 +340,7 @@ def main() -> int:
         (SCORECARD_SCHEMA, scorecard_schema_file),
         (MASKS_PAGE, masks_page),
         (REFUSALS_PAGE, refusals_page),
+        (DICOM_CODES_PAGE, dicom_codes_page),
     )
     for page, make in pages:
         text = make()

@@ -9,7 +9,15 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import breastseg
-from breastseg.cli import catalogue, inspecting, public_data, scoring, searching, training
+from breastseg.cli import (
+    catalogue,
+    inspecting,
+    public_data,
+    reporting,
+    scoring,
+    searching,
+    training,
+)
 from breastseg.cli.options import hint
 from breastseg.core.errors import BreastsegError
 
@@ -52,6 +60,7 @@ for verb in (
     searching.search,
     scoring.predict,
     training.calibrate,
+    reporting.results,
     training.export,
     training.info,
     training.augment,

@@ -1,6 +1,6 @@
 """Lesions in a probability map: connected components and what is measured of them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,15 +24,17 @@ class Lesion:
     """One finding in a 2D image. Millimetres are None where the spacing is not known.
 
     number: its label in the label map, from 1 for the most probable.
-    probability: the largest inside it, in [0, 1].
+    probability: the largest inside it, in [0, 1]; None where no model has marked it.
     bounding_box: (row_start, column_start, row_stop, column_stop), stops exclusive.
     long_axis: the largest distance between two corners of its pixels (Feret diameter).
     short_axis: its width at right angles to the long axis. Axes in mm are searched in mm:
         where pixels are not square, they may lie otherwise than those in pixels.
+    depth_to_width: height over width of the bounding box in mm; above 1 it is taller than wide.
+        None where millimetres are not known, or nobody has said that rows run with the depth.
     """
 
     number: int
-    probability: float
+    probability: float | None
     area_px: int
     area_mm2: float | None
     bounding_box: tuple[int, int, int, int]
@@ -40,6 +42,7 @@ class Lesion:
     long_axis_mm: float | None
     short_axis_px: float
     short_axis_mm: float | None
+    depth_to_width: float | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return what lesions.json says of it; fractions have 4 digits."""
@@ -108,6 +111,49 @@ def find_lesions(
     return labels, tuple(lesions)
 
 
+def measure_planar_lesions(
+    labels: LabelMap,
+    *,
+    spacing_mm: tuple[float, float, float] | None,
+    rows_run_with_depth: bool = False,
+) -> tuple[Lesion, ...]:
+    """Measure each lesion of a label map of one image, as a reader drew them.
+
+    Args:
+        labels: axes (slice, row, column), one slice; each number above 0 is one lesion.
+        spacing_mm: distance of pixel centres along (slice, row, column); None if not known.
+        rows_run_with_depth: the probe lies at the upper or lower edge, as in a B-mode image.
+
+    Returns:
+        The lesions in the order of their numbers, without a probability.
+
+    Raises:
+        GeometryError: there is not exactly one slice.
+
+    >>> labels = np.array([[[0, 1, 1], [0, 1, 1], [0, 1, 1]]], np.int32)
+    >>> (lesion,) = measure_planar_lesions(
+    ...     labels, spacing_mm=(1, 0.2, 0.2), rows_run_with_depth=True)
+    >>> round(lesion.area_mm2, 3), round(lesion.depth_to_width, 3)
+    (0.24, 1.5)
+    """
+    if labels.ndim != 3 or labels.shape[0] != 1:
+        raise GeometryError(
+            f"the label map of an image must have the shape (1, rows, columns), got {labels.shape}."
+            " Measure a volume by lesion_volume.measure_lesions()."
+        )
+    lesions = []
+    for number, window in enumerate(ndimage.find_objects(labels[0]), start=1):
+        if window is None:
+            continue
+        lesion = _measured(number, None, window, labels[0][window] == number, spacing_mm)
+        if rows_run_with_depth and spacing_mm is not None:
+            top, left, bottom, right = lesion.bounding_box
+            ratio = (bottom - top) * spacing_mm[1] / ((right - left) * spacing_mm[2])
+            lesion = replace(lesion, depth_to_width=float(ratio))
+        lesions.append(lesion)
+    return tuple(lesions)
+
+
 def _check(probability: Pixels, threshold: float) -> None:
     if probability.ndim != 3 or probability.shape[0] != 1:
         raise GeometryError(
@@ -132,7 +178,7 @@ def check_threshold(threshold: float) -> None:
 
 def _measured(
     number: int,
-    probability: float,
+    probability: float | None,
     window: tuple[slice, slice],
     inside: Component,
     spacing_mm: tuple[float, float, float] | None,

@@ -23,9 +23,9 @@ LONGER_SIDE = 768
 JPEG_QUALITY = 88
 """At which thin coloured lines stay crisp."""
 
-_RIM_COLOUR = (0, 0, 0)
-_STRIP_COLOUR = (16, 22, 28)
-_TEXT_COLOUR = (222, 229, 236)
+RIM_COLOUR = (0, 0, 0)
+STRIP_COLOUR = (16, 22, 28)
+TEXT_COLOUR = (222, 229, 236)
 _WINDOW_PERCENTILES = (1, 99)
 _DASH, _GAP = 10, 6
 _PANEL_GAP = 4
@@ -118,7 +118,7 @@ def draw_lines(pixels: Grey, lines: Sequence[Line], *, longer_side: int = LONGER
             )
     scale = longer_side / max(pixels.shape)
     picture = np.repeat(_scaled(_windowed(pixels), scale)[..., None], 3, axis=2)
-    _outline(picture, lines)
+    draw_outlines(picture, lines)
     return picture
 
 
@@ -162,7 +162,7 @@ def thumbnail_jpeg(
     scale = longer_side / max(pixels.shape)
     channels = [_scaled(colours[..., channel], scale) for channel in range(3)]
     picture = np.ascontiguousarray(np.stack(channels, axis=2))
-    _outline(picture, reader_line(reference))
+    draw_outlines(picture, reader_line(reference))
     return encode_jpeg(picture)
 
 
@@ -181,7 +181,7 @@ def triptych_png(
     grey = np.asarray(np.rint(255 * np.clip(probability, 0, 1)), np.uint8)
     seen = np.repeat(_scaled(grey, longer_side / max(grey.shape))[..., None], 3, axis=2)
     outlined = draw_overlay(pixels, mask, reference, longer_side=longer_side, legend=False)
-    gap = np.full((len(plain), _PANEL_GAP, 3), _STRIP_COLOUR, np.uint8)
+    gap = np.full((len(plain), _PANEL_GAP, 3), STRIP_COLOUR, np.uint8)
     canvas = Pillow.fromarray(np.hstack([plain, gap, seen, gap, outlined]))
     lines = [*model_line(mask), *reader_line(reference)]
     return encode_png(np.asarray(_with_legend(canvas, lines)))
@@ -203,13 +203,13 @@ def _scaled(
     return np.asarray(cv2.resize(grey, (columns, rows), interpolation=method), np.uint8)
 
 
-def _outline(picture: Colour, lines: Sequence[Line]) -> None:
+def draw_outlines(picture: Colour, lines: Sequence[Line]) -> None:
     """Draw all lines with a dark rim, dashed ones last so that all show where they meet."""
     shape = picture.shape[:2]
     thickness = max(2, round(max(shape) / 384))
     outlines = [_outlines(line.mask, shape) for line in lines]
     rims = [outline for each in outlines for outline in each]
-    cv2.polylines(picture, rims, True, _RIM_COLOUR, thickness + 2, cv2.LINE_AA)
+    cv2.polylines(picture, rims, True, RIM_COLOUR, thickness + 2, cv2.LINE_AA)
     for line, drawn in zip(lines, outlines, strict=True):
         pieces = drawn if line.dash is None else _dashes(drawn, *line.dash)
         cv2.polylines(picture, pieces, line.dash is None, line.colour, thickness, cv2.LINE_AA)
@@ -242,20 +242,22 @@ def _number(canvas: Pillow.Image, lesions: Sequence[Lesion], scale: float) -> No
     """Write each lesion's number and probability above its bounding box, inside the image."""
     draw, font = ImageDraw.Draw(canvas), _font(canvas)
     for lesion in lesions:
-        text = f"{lesion.number}: {lesion.probability:.2f}"
+        text = f"{lesion.number}"
+        if lesion.probability is not None:
+            text += f": {lesion.probability:.2f}"
         left, top, right, bottom = draw.textbbox((0, 0), text, font)
         width, height, margin = right + 8, bottom + 6, 4
         row, column, *_ = lesion.bounding_box
         x = min(max(round(column * scale), 0), max(canvas.width - int(width), 0))
         y = max(round(row * scale) - int(height) - margin, 0)
         draw.rectangle((x, y, x + width, y + height), fill=MODEL_COLOUR)
-        draw.text((x + 4 - left / 2, y + 3 - top / 2), text, fill=_RIM_COLOUR, font=font)
+        draw.text((x + 4 - left / 2, y + 3 - top / 2), text, fill=RIM_COLOUR, font=font)
 
 
 def _with_legend(canvas: Pillow.Image, lines: Sequence[Line]) -> Pillow.Image:
     font = _font(canvas)
     height = round(2.2 * font.size)
-    whole = Pillow.new("RGB", (canvas.width, canvas.height + height), _STRIP_COLOUR)
+    whole = Pillow.new("RGB", (canvas.width, canvas.height + height), STRIP_COLOUR)
     whole.paste(canvas)
     draw, x, y = ImageDraw.Draw(whole), font.size, canvas.height + height // 2
     for line in lines:
@@ -263,13 +265,18 @@ def _with_legend(canvas: Pillow.Image, lines: Sequence[Line]) -> Pillow.Image:
             end = x + start + (7 if line.dash else 31)
             draw.line((x + start, y, end, y), fill=line.colour, width=3)
         text = line.name if line.mask.any() else f"{line.name}: {line.empty}"
-        draw.text((x + 40, y), text, fill=_TEXT_COLOUR, font=font, anchor="lm")
+        draw.text((x + 40, y), text, fill=TEXT_COLOUR, font=font, anchor="lm")
         x += 40 + draw.textlength(text, font) + 1.5 * font.size
     return whole
 
 
 def _font(canvas: Pillow.Image) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(max(11, max(canvas.size) // 38))
+    return load_font(max(11, max(canvas.size) // 38))
+
+
+def load_font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of all pictures; size in pixels."""
+    font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise RuntimeError("Pillow was built without FreeType; install Pillow's own wheel.")
     return font

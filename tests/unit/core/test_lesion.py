@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from breastseg.core.errors import GeometryError, InputError
-from breastseg.core.lesion import Lesion, find_lesions
+from breastseg.core.lesion import Lesion, find_lesions, measure_planar_lesions
 
 
 def lesions_of(rows, *, threshold=0.5, spacing_mm=None):
@@ -124,6 +124,7 @@ def test_document_can_be_read_back_from_json():
         "long_axis_mm": 0.559,
         "short_axis_px": 1.7889,
         "short_axis_mm": 0.4472,
+        "depth_to_width": None,
     }
     again = Lesion.from_document(document)
     assert again.bounding_box == (0, 0, 1, 2)
@@ -139,3 +140,28 @@ def test_refuses_a_threshold_that_is_no_probability(threshold):
 def test_refuses_a_volume():
     with pytest.raises(GeometryError, match=r"\(1, rows, columns\), got \(3, 2, 2\)"):
         find_lesions(np.zeros((3, 2, 2), np.float32), threshold=0.5, spacing_mm=None)
+
+
+def test_what_a_reader_drew_is_measured_label_by_label():
+    labels = np.zeros((1, 8, 9), np.int32)
+    labels[0, 1:5, 2:4] = 3  # 4 rows of 0.5 mm deep, 2 columns of 0.25 mm wide
+    labels[0, 7, 4:9] = 1
+    flat, tall = measure_planar_lesions(
+        labels, spacing_mm=(1.0, 0.5, 0.25), rows_run_with_depth=True
+    )
+    assert (flat.number, tall.number) == (1, 3)
+    assert tall.depth_to_width == pytest.approx(4.0)
+    assert flat.depth_to_width == pytest.approx(0.5 / 1.25)
+    assert tall.area_mm2 == pytest.approx(1.0)
+    assert tall.long_axis_mm == pytest.approx(np.hypot(2, 0.5))
+    assert tall.probability is None
+    assert measure_planar_lesions(labels * 0, spacing_mm=None) == ()
+
+
+def test_depth_to_width_is_not_guessed():
+    labels = np.ones((1, 2, 2), np.int32)
+    (unknown,) = measure_planar_lesions(labels, spacing_mm=None, rows_run_with_depth=True)
+    (unsaid,) = measure_planar_lesions(labels, spacing_mm=(1.0, 0.5, 0.5))
+    assert (unknown.depth_to_width, unsaid.depth_to_width) == (None, None)
+    with pytest.raises(GeometryError, match=r"\(1, rows, columns\), got \(2, 2, 2\)"):
+        measure_planar_lesions(np.ones((2, 2, 2), np.int32), spacing_mm=None)

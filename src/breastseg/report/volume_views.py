@@ -1,0 +1,203 @@
+"""Pictures of a volume: three planes through each lesion, close-ups, maximum projections."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from breastseg.core.lesion_volume import VolumeLesion
+from breastseg.report.overlays import (
+    MODEL_COLOUR,
+    READER_COLOUR,
+    RIM_COLOUR,
+    STRIP_COLOUR,
+    TEXT_COLOUR,
+    Colour,
+    draw_outlines,
+    load_font,
+    model_line,
+    reader_line,
+)
+from breastseg.report.volume_planes import PLANES, Plane, Viewer
+
+PANEL = 384
+_GAP = 6
+_TEXT_SIZE = 14
+_CLOSE_UP_TIMES = 2.5
+_SMALLEST_CLOSE_UP_MM = 40.0
+_BAR_LENGTHS_MM = (200, 100, 50, 20, 10, 5, 2, 1)
+_LARGEST_BAR = 0.3
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which HU are shown: black below level - width / 2, white above level + width / 2."""
+
+    name: str
+    level: float
+    width: float
+
+    def grey(self, pixels: np.ndarray) -> np.ndarray:
+        """Return grey values from 0 to 255."""
+        low = self.level - self.width / 2
+        return np.rint(255 * np.clip((pixels - low) / self.width, 0, 1)).astype(np.uint8)
+
+
+SOFT_TISSUE = Window("soft tissue", 40, 400)
+LUNG = Window("lung", -600, 1500)
+BONE = Window("bone", 400, 1800)
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a volume is drawn.
+
+    by_model: lesions are outlined as what a model marked, otherwise as what a reader drew.
+    """
+
+    by_model: bool
+    window: Window = SOFT_TISSUE
+
+
+def lesion_picture(viewer: Viewer, lesion: VolumeLesion, style: Style) -> Colour:
+    """Return axial, coronal and sagittal planes through a lesion, and below a close-up of each.
+
+    Each plane is the one in which the lesion is largest. The frame in it shows where the
+    close-up lies.
+    """
+    planes = [viewer.plane(name, viewer.fullest(name, lesion.number)) for name in PLANES]
+    side_mm = max(_SMALLEST_CLOSE_UP_MM, _CLOSE_UP_TIMES * lesion.diameter_3d_mm)
+    crops = [_crop(plane, lesion.number, side_mm) for plane in planes]
+    px_per_mm = PANEL / max(max(_size_mm(plane)) for plane in planes)
+    whole = [
+        _panel(plane, style, px_per_mm, box=box)
+        for plane, (_, box) in zip(planes, crops, strict=True)
+    ]
+    close = [_panel(crop, style, PANEL / max(_size_mm(crop))) for crop, _ in crops]
+    return _sheet([whole, close], style, f"lesion {lesion.number}")
+
+
+def projection_picture(viewer: Viewer, style: Style) -> Colour:
+    """Return coronal and sagittal maximum intensity projections with the shadows of all lesions."""
+    planes = [viewer.projection(name) for name in ("coronal", "sagittal")]
+    return _sheet([_row(planes, style, 1.5 * PANEL)], style, "lesions")
+
+
+def middle_picture(viewer: Viewer, style: Style) -> Colour:
+    """Return the three middle planes of a volume: what there is to see without a lesion."""
+    planes = [viewer.plane(name, viewer.middle(name)) for name in PLANES]
+    caption = "lesions" if viewer.labels.any() else "no lesion marked"
+    return _sheet([_row(planes, style, PANEL)], style, caption)
+
+
+def _row(planes: Sequence[Plane], style: Style, side: float) -> list[Pillow.Image]:
+    px_per_mm = side / max(max(_size_mm(plane)) for plane in planes)
+    return [_panel(plane, style, px_per_mm) for plane in planes]
+
+
+def _size_mm(plane: Plane) -> tuple[float, float]:
+    rows, columns = plane.pixels.shape
+    return rows * plane.spacing_mm[0], columns * plane.spacing_mm[1]
+
+
+def _crop(plane: Plane, number: int, side_mm: float) -> tuple[Plane, Box]:
+    """Return the surroundings of a lesion in a plane, and where they lie in it."""
+    inside = np.argwhere(plane.labels == number)
+    centre = (inside.min(axis=0) + inside.max(axis=0) + 1) / 2
+    half = side_mm / 2 / np.array(plane.spacing_mm)
+    low = np.maximum(np.floor(centre - half), 0).astype(int)
+    high = np.minimum(np.ceil(centre + half), plane.pixels.shape).astype(int)
+    cut = (slice(low[0], high[0]), slice(low[1], high[1]))
+    crop = Plane(
+        name=plane.name,
+        pixels=plane.pixels[cut],
+        labels=plane.labels[cut],
+        spacing_mm=plane.spacing_mm,
+        letters=plane.letters,
+        where="close-up",
+    )
+    return crop, (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+
+
+def _panel(plane: Plane, style: Style, px_per_mm: float, *, box: Box | None = None) -> Pillow.Image:
+    """Draw one plane with square pixels, the outlines of its lesions, and a frame at a box."""
+    down, right = (spacing * px_per_mm for spacing in plane.spacing_mm)
+    rows, columns = (
+        max(1, round(size * scale))
+        for size, scale in zip(plane.pixels.shape, (down, right), strict=True)
+    )
+    method = cv2.INTER_AREA if max(down, right) < 1 else cv2.INTER_LINEAR
+    grey = cv2.resize(style.window.grey(plane.pixels), (columns, rows), interpolation=method)
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    for number in np.unique(plane.labels[plane.labels > 0]):
+        mask = plane.labels == number
+        draw_outlines(picture, model_line(mask) if style.by_model else reader_line(mask))
+    canvas = Pillow.fromarray(picture)
+    if box is not None:
+        top, left, bottom, end = box
+        edges = (left * right, top * down, end * right - 1, bottom * down - 1)
+        ImageDraw.Draw(canvas).rectangle(edges, outline=TEXT_COLOUR)
+    _annotate(canvas, plane, px_per_mm)
+    return canvas
+
+
+def _annotate(canvas: Pillow.Image, plane: Plane, px_per_mm: float) -> None:
+    """Write the letters at the edges, the name of the plane, and a scale bar."""
+    width, height, margin = canvas.width, canvas.height, 5
+    left, right, top, bottom = plane.letters
+    _write(canvas, (margin, height / 2), left, "lm")
+    _write(canvas, (width - margin, height / 2), right, "rm")
+    _write(canvas, (width / 2, margin), top, "mt")
+    _write(canvas, (width / 2, height - margin), bottom, "mb")
+    _write(canvas, (margin, margin), f"{plane.name}\n{plane.where}", "la")
+    bar_mm = next((mm for mm in _BAR_LENGTHS_MM if mm * px_per_mm <= _LARGEST_BAR * width), 1)
+    x, y = width - margin, height - margin - 2
+    draw = ImageDraw.Draw(canvas)
+    for colour, thickness in ((RIM_COLOUR, 6), (TEXT_COLOUR, 2)):
+        draw.line((x - bar_mm * px_per_mm, y, x, y), fill=colour, width=thickness)
+    _write(canvas, (x, y - 6), f"{bar_mm // 10} cm" if bar_mm >= 10 else f"{bar_mm} mm", "rb")
+
+
+def _write(canvas: Pillow.Image, place: tuple[float, float], text: str, anchor: str) -> None:
+    ImageDraw.Draw(canvas).text(
+        place,
+        text,
+        fill=TEXT_COLOUR,
+        font=load_font(_TEXT_SIZE),
+        anchor=anchor,
+        stroke_width=2,
+        stroke_fill=RIM_COLOUR,
+    )
+
+
+def _sheet(rows: Sequence[Sequence[Pillow.Image]], style: Style, caption: str) -> Colour:
+    """Put panels into rows and columns, with a strip below that names line and window."""
+    widths = [max(row[column].width for row in rows) for column in range(len(rows[0]))]
+    heights = [max(panel.height for panel in row) for row in rows]
+    strip = 2 * _TEXT_SIZE
+    width = sum(widths) + _GAP * (len(widths) - 1)
+    whole = Pillow.new("RGB", (width, sum(heights) + _GAP * len(heights) + strip), STRIP_COLOUR)
+    y = 0
+    for row, height in zip(rows, heights, strict=True):
+        x = 0
+        for panel, breadth in zip(row, widths, strict=True):
+            whole.paste(panel, (x + (breadth - panel.width) // 2, y))
+            x += breadth + _GAP
+        y += height + _GAP
+    colour = MODEL_COLOUR if style.by_model else READER_COLOUR
+    for start, end in ((8, 40),) if style.by_model else ((8, 16), (20, 28), (32, 40)):
+        edges = (start, y + strip // 2, end, y + strip // 2)
+        ImageDraw.Draw(whole).line(edges, fill=colour, width=3)
+    who = "model" if style.by_model else "reader"
+    window = style.window
+    text = (
+        f"{who}: {caption}    {window.name} window, level {window.level:g} HU, "
+        f"width {window.width:g} HU    research use only"
+    )
+    _write(whole, (48, y + strip / 2), text, "lm")
+    return np.asarray(whole)

@@ -1,0 +1,254 @@
+"""`breastseg results`: what a PACS and a reader get of a series and a mask of its lesions."""
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from breastseg import __version__
+from breastseg.core.errors import InputError, OutputError
+from breastseg.core.image import LabelMap
+from breastseg.core.lesion import Lesion, measure_planar_lesions
+from breastseg.core.lesion_volume import VolumeLesion, measure_lesions
+from breastseg.core.series import Series
+from breastseg.io.atomic import make_folder, write_bytes, write_json, write_text
+from breastseg.io.dicom_results import (
+    SEG_NAME,
+    SR_NAME,
+    DicomResults,
+    Finding,
+    Laterality,
+    Maker,
+    make_dicom_results,
+    new_uid,
+    write_dicom_results,
+)
+from breastseg.io.dicom_series import read_series
+from breastseg.io.given_mask import read_given_mask
+from breastseg.io.nifti_mask import write_label_map
+from breastseg.io.raster import encode_png, file_sha256
+from breastseg.report.results_page import results_page
+from breastseg.workflows.progress import Reading, log_file, silent_reading
+from breastseg.workflows.results_pictures import Drawn, draw
+
+SCHEMA_VERSION = 1
+LESIONS_NAME = "lesions.json"
+TABLE_NAME = "lesions.csv"
+REPORT_NAME = "report.html"
+MASK_NAME = "mask.nii.gz"
+_OURS = (SEG_NAME, SR_NAME, "overlay-*.dcm", "overlay-*.png", TABLE_NAME, REPORT_NAME, MASK_NAME)
+_NUM_STEPS = 5
+
+_log = logging.getLogger("breastseg.results")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultsMade:
+    """What a call of results has written. document: lesions.json."""
+
+    output: Path
+    document: dict[str, Any]
+
+    @property
+    def report_path(self) -> Path:
+        """The page to look at."""
+        return self.output / REPORT_NAME
+
+
+def results(
+    series_path: Path,
+    mask_path: Path,
+    *,
+    output: Path,
+    labels: Sequence[str] = (),
+    algorithm: str | None = None,
+    laterality: Laterality | None = None,
+    overwrite: bool = False,
+    reading: Reading = silent_reading,
+) -> ResultsMade:
+    """Write SEG, structured report, secondary captures, measures, NIfTI and one page.
+
+    Args:
+        series_path: a DICOM series, as its folder or one of its files.
+        mask_path: its lesions as NIfTI, DICOM SEG or RTSTRUCT, see io.given_mask.
+        output: the folder of the results; lesions.json is written last, so that a folder with
+            it is complete.
+        labels: patterns for the names of segments or ROIs.
+        algorithm: "name" or "name version" of what marked the lesions; None for a reader.
+        laterality: of the breast, where one is known for all lesions.
+        overwrite: replace results that are there.
+        reading: told of the progress.
+
+    Raises:
+        InputError: series or mask cannot be read or don't fit; subclasses tell which.
+        OutputError: a result cannot be written.
+    """
+    if output.resolve() in (series_path.resolve(), series_path.resolve().parent):
+        raise InputError(
+            f"{output}: results would lie among the files of the series. Choose another --output."
+        )
+    if (output / LESIONS_NAME).exists() and not overwrite:
+        raise InputError(
+            f"{output}: there are results already. Choose another --output, or replace them with "
+            "--overwrite."
+        )
+    with log_file(output):
+        reading("Reading", 1, _NUM_STEPS)
+        series = read_series(series_path)
+        label_map, notes = read_given_mask(mask_path, series, labels)
+        reading("Measuring", 2, _NUM_STEPS)
+        findings = find(series, label_map, laterality)
+        maker = _maker(algorithm)
+        document = _document(series, findings, maker, (*series.notes, *notes))
+        document["mask"] = {"sha256": file_sha256(mask_path)}
+        reading("Drawing", 3, _NUM_STEPS)
+        drawn = draw(series, label_map, [finding.lesion for finding in findings], maker)
+        reading("Writing", 4, _NUM_STEPS)
+        made = make_dicom_results(series, label_map, findings, maker, drawn.captures)
+        _write(output, series, label_map, made, drawn, document)
+        _log.info("%s: %d lesions", series.case_id, len(findings))
+        reading("Writing", _NUM_STEPS, _NUM_STEPS)
+    return ResultsMade(output=output, document=document)
+
+
+def find(
+    series: Series, label_map: LabelMap, laterality: Laterality | None = None
+) -> tuple[Finding, ...]:
+    """Measure the lesions of a label map and give each a tracking UID.
+
+    Raises:
+        GeometryError: series and label map don't fit, or frames of ultrasound are several.
+    """
+    measured: Sequence[Lesion | VolumeLesion]
+    if series.modality == "US":
+        measured = measure_planar_lesions(
+            label_map, spacing_mm=series.image.spacing_mm, rows_run_with_depth=True
+        )
+    else:
+        measured = measure_lesions(series.image, label_map, in_hu=series.modality == "CT")
+    return tuple(
+        Finding(lesion=lesion, tracking_uid=new_uid(), laterality=laterality) for lesion in measured
+    )
+
+
+def _maker(algorithm: str | None) -> Maker:
+    if algorithm is None:
+        return Maker()
+    name, _, version = algorithm.strip().partition(" ")
+    if not name:
+        raise InputError("--algorithm must name a program or model, such as 'breastnet 1.2'.")
+    return Maker(algorithm=name, version=version.strip() or "unknown")
+
+
+def _document(
+    series: Series, findings: Sequence[Finding], maker: Maker, notes: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "breastseg_version": __version__,
+        "case_id": series.case_id,
+        "modality": series.modality,
+        "dimensions": 2 if series.modality == "US" else 3,
+        "marked_by": str(maker),
+        "image": {
+            "shape": list(series.image.pixels.shape),
+            "spacing_mm": None
+            if series.image.spacing_mm is None
+            else [round(length, 6) for length in series.image.spacing_mm],
+        },
+        "notes": list(notes),
+        "lesions": [
+            {
+                **finding.lesion.to_document(),
+                "laterality": finding.laterality,
+                "tracking_uid": finding.tracking_uid,
+            }
+            for finding in findings
+        ],
+    }
+
+
+def _write(
+    output: Path,
+    series: Series,
+    label_map: LabelMap,
+    made: DicomResults,
+    drawn: Drawn,
+    document: dict[str, Any],
+) -> None:
+    """Write all files; what an earlier call left is taken away first, its lesions.json before."""
+    make_folder(output)
+    _remove_earlier(output)
+    write_dicom_results(output, made)
+    for number, picture in enumerate(drawn.captures, start=1):
+        write_bytes(output / f"overlay-{number}.png", encode_png(picture.pixels))
+    if series.image.affine is not None:
+        write_label_map(output / MASK_NAME, label_map, series.image.affine)
+    write_text(output / TABLE_NAME, _table(document))
+    page = results_page(
+        document, drawn.lesions, overview=drawn.overview, details=_details(document)
+    )
+    write_text(output / REPORT_NAME, page)
+    write_json(output / LESIONS_NAME, document)
+
+
+def _remove_earlier(output: Path) -> None:
+    try:
+        (output / LESIONS_NAME).unlink(missing_ok=True)
+        for pattern in _OURS:
+            for path in output.glob(pattern):
+                path.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"{output}: earlier results cannot be replaced ({error.strerror}). Choose another "
+            "--output."
+        ) from None
+
+
+def _table(document: dict[str, Any]) -> str:
+    """One line per lesion; positions and boxes are spread over columns."""
+    rows = [_flat(lesion) for lesion in document["lesions"]]
+    buffer = io.StringIO()
+    names = list(rows[0]) if rows else ["number"]
+    writer = csv.DictWriter(buffer, ("case_id", *names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"case_id": document["case_id"], **row} for row in rows)
+    return buffer.getvalue()
+
+
+def _flat(lesion: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in lesion.items():
+        if name == "long_axis_ends":
+            continue
+        if name == "centroid":
+            flat.update(
+                zip(("centroid_l_mm", "centroid_p_mm", "centroid_h_mm"), value, strict=True)
+            )
+        elif name == "bounding_box":
+            axes = ("slice", "row", "column")[-len(value) // 2 :]
+            edges = [f"{axis}_{edge}" for edge in ("start", "stop") for axis in axes]
+            flat.update(zip(edges, value, strict=True))
+        else:
+            flat[name] = value
+    return flat
+
+
+def _details(document: dict[str, Any]) -> dict[str, str]:
+    slices, rows, columns = document["image"]["shape"]
+    spacing = document["image"]["spacing_mm"]
+    return {
+        "Series": document["case_id"],
+        "Modality": document["modality"],
+        "Marked by": document["marked_by"],
+        "Voxels": f"{columns} x {rows} x {slices}",
+        "Spacing": "not known"
+        if spacing is None
+        else " x ".join(f"{length:g}" for length in spacing[::-1]) + " mm",
+        "Files": "seg.dcm, sr.dcm and overlay-*.dcm for the PACS; mask.nii.gz, lesions.csv"
+        if document["lesions"]
+        else "sr.dcm and overlay-*.dcm for the PACS; no SEG, since there is nothing to segment",
+    }

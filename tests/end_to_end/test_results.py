@@ -1,0 +1,104 @@
+import csv
+import gzip
+import json
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from typer.testing import CliRunner
+
+from breastseg.cli import app
+from breastseg.io.dicom_series import read_series
+from breastseg.io.nifti_mask import read_label_map, write_label_map
+from tests.made_series import PATIENT_NAME, affine_of, write_ct
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """Return a folder with ct/, mask.nii.gz with two lesions, and none.nii.gz."""
+    pixels = np.random.default_rng(0).integers(-900, 900, (4, 30, 24))
+    write_ct(tmp_path / "ct", pixels, affine_of())
+    series = read_series(tmp_path / "ct")
+    mask = np.zeros(pixels.shape, np.int32)
+    mask[1:3, 5:15, 4:9] = mask[3, 20:25, 18:22] = 1
+    write_label_map(tmp_path / "mask.nii.gz", mask, series.image.affine)
+    write_label_map(tmp_path / "none.nii.gz", mask * 0, series.image.affine)
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["results", *(str(each) for each in arguments)])
+
+
+def test_a_mask_becomes_results_and_nothing_but_dicom_names_the_patient(scan):
+    output = scan / "out"
+    done = run(scan / "ct", scan / "mask.nii.gz", "--output", output, "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document == json.loads((output / "lesions.json").read_text())
+    assert [lesion["num_voxels"] for lesion in document["lesions"]] == [100, 20]
+    names = {path.name for path in output.iterdir()}
+    assert {"seg.dcm", "sr.dcm", "overlay-1.dcm", "overlay-2.png", "report.html"} <= names
+    for path in output.iterdir():
+        said = path.read_bytes().lower()
+        named = any(word.encode() in said for word in PATIENT_NAME.lower().split("^"))
+        assert named == (path.suffix == ".dcm"), path.name
+    assert "secret" not in done.output.lower()
+    series = read_series(scan / "ct")
+    labels = read_label_map(
+        output / "mask.nii.gz", shape=series.image.pixels.shape, affine=series.image.affine
+    )
+    assert np.unique(labels).tolist() == [0, 1, 2]
+    with (output / "lesions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["tracking_uid"] for row in rows] == [
+        lesion["tracking_uid"] for lesion in document["lesions"]
+    ]
+    page = (output / "report.html").read_text()
+    assert "http" not in page.replace("http-equiv", "")
+    assert pydicom.dcmread(output / "seg.dcm").SegmentSequence[0].SegmentAlgorithmType == "MANUAL"
+
+
+def test_earlier_results_are_kept_unless_overwritten_and_then_none_of_them_stays(scan):
+    output = scan / "out"
+    assert run(scan / "ct", scan / "mask.nii.gz", "--output", output).exit_code == 0
+    again = run(scan / "ct", scan / "none.nii.gz", "--output", output)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.output
+    assert (output / "seg.dcm").exists()
+    done = run(scan / "ct", scan / "none.nii.gz", "--output", output, "--overwrite")
+    assert done.exit_code == 0
+    assert "no proof" in done.output
+    assert not (output / "seg.dcm").exists()
+    assert not (output / "overlay-2.dcm").exists()
+    assert json.loads((output / "lesions.json").read_text())["lesions"] == []
+
+
+def test_results_among_the_files_of_the_series_are_refused(scan):
+    done = run(scan / "ct", scan / "mask.nii.gz", "--output", scan / "ct")
+    assert done.exit_code == 2
+    assert "among the files of the series" in done.output
+
+
+@pytest.mark.parametrize("fault", ["missing", "text", "truncated", "grid", "fractions", "label"])
+def test_a_mask_that_does_not_fit_is_refused_by_name(scan, fault):
+    mask, more = scan / "bad.nii.gz", []
+    whole = (scan / "mask.nii.gz").read_bytes()
+    if fault == "text":
+        mask = scan / "bad.txt"
+        mask.write_text("no mask")
+    elif fault == "truncated":
+        mask.write_bytes(whole[: len(whole) // 2])
+    elif fault == "grid":
+        write_label_map(mask, np.ones((4, 30, 23), np.int32), affine_of())
+    elif fault == "fractions":
+        image = nib.nifti1.Nifti1Image.from_bytes(gzip.decompress(whole))
+        values = np.asanyarray(image.dataobj).astype(np.float32) * 0.3
+        nib.nifti1.Nifti1Image(values, image.affine).to_filename(mask)
+    elif fault == "label":
+        mask, more = scan / "mask.nii.gz", ["--label", "tumor"]
+    done = run(scan / "ct", mask, "--output", scan / "out", *more)
+    assert done.exit_code == 2, done.output
+    assert mask.name in done.output
+    assert not (scan / "out" / "lesions.json").exists()
