@@ -98,7 +98,7 @@ class IdcArchive:
         """Return the client of idc-index, which reads the whole index."""
         root = logging.getLogger()
         handlers, level = list(root.handlers), root.level
-        from idc_index import IDCClient
+        from idc_index.index import IDCClient
 
         # The import sets up the root logger, which would print our messages twice.
         root.handlers, root.level = handlers, level
