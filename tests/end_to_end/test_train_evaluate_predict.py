@@ -170,7 +170,7 @@ def test_the_scorecard_is_a_page_a_table_and_json(breastseg, run, phantom_data, 
     for name in BASELINES:
         assert name in answer.out
     page = (tmp_path / "card" / "scorecard.html").read_text()
-    assert "data:image/png;base64," in page
+    assert "data:image/jpeg;base64," in page
     assert_self_contained(page)
     with (tmp_path / "card" / "cases.csv").open() as file:
         assert {line["case_id"] for line in csv.DictReader(file)} == set(
