@@ -19,13 +19,17 @@ class LateralityName(StrEnum):
 
 def results(
     series: Annotated[
-        Path, typer.Argument(metavar="SERIES", help="A DICOM series: its folder or one file.")
+        Path,
+        typer.Argument(
+            metavar="SERIES",
+            help="A CT series or an ultrasound image in DICOM: a folder or a file.",
+        ),
     ],
     mask: Annotated[
         Path,
         typer.Argument(
             metavar="MASK",
-            help="Its lesions: NIfTI on the grid of the series, DICOM SEG or RTSTRUCT.",
+            help="Its lesions, on its grid: NIfTI, DICOM SEG or RTSTRUCT; of ultrasound also PNG.",
         ),
     ],
     output: Annotated[
@@ -60,6 +64,7 @@ def results(
     No other file names the patient. Nothing is sent anywhere.
 
         breastseg results scans/ct mask.nii.gz --output results
+        breastseg results ultrasound.dcm mask.png --laterality left --output results
     """
     from breastseg.report.results_page import print_results
     from breastseg.workflows import results as workflow

@@ -1,6 +1,6 @@
 """Why a medical image file or series is refused: one stable code for each reason.
 
-Codes are a contract: scripts may act on them. docs/reference/scan-files.md is made from here.
+Codes are a contract: scripts may act on them. docs/reference/refusals.md is made from here.
 """
 
 from enum import StrEnum
