@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from breastseg.cli.options import AsJson, hint
+from breastseg.cli.options import AsJson, FillGaps, SegmentThreshold, hint
 
 
 def inspect(
@@ -30,13 +30,8 @@ def inspect(
             show_default="all",
         ),
     ] = None,
-    threshold: Annotated[
-        float,
-        typer.Option(help="Fractional DICOM segments: the share of the largest value to reach."),
-    ] = 0.5,
-    fill_gaps: Annotated[
-        bool, typer.Option(help="RTSTRUCT: interpolate slices without a contour.")
-    ] = False,
+    threshold: SegmentThreshold = 0.5,
+    fill_gaps: FillGaps = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what is in a folder of scans and masks, and what is wrong with it.

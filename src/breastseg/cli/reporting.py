@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from breastseg.cli.options import AsJson, Overwrite, hint
+from breastseg.cli.options import AsJson, FillGaps, Overwrite, SegmentThreshold, hint
 
 
 class LateralityName(StrEnum):
@@ -43,6 +43,8 @@ def results(
             show_default="the only one",
         ),
     ] = None,
+    threshold: SegmentThreshold = 0.5,
+    fill_gaps: FillGaps = False,
     algorithm: Annotated[
         str | None,
         typer.Option(
@@ -77,6 +79,8 @@ def results(
             mask,
             output=output,
             labels=label or (),
+            threshold=threshold,
+            fill_gaps=fill_gaps,
             algorithm=algorithm,
             laterality=None if laterality is None else laterality.value,
             overwrite=overwrite,

@@ -144,7 +144,7 @@ class ScanFault(StrEnum):
     GANTRY_TILT = (
         "gantry-tilt",
         "the slices are shifted evenly against each other: the gantry was tilted",
-        "Read it with resample_tilt, which interpolates onto a straight grid.",
+        "In Python, read it with resample_tilt=True, which interpolates onto a straight grid.",
     )
     SHIFTED_SLICES = (
         "shifted-slices",

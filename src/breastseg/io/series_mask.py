@@ -9,7 +9,7 @@ from breastseg.core.errors import InputError
 from breastseg.core.image import LabelMap
 from breastseg.core.series import Series
 from breastseg.core.structure import Structure, StructureMask, lesions_of
-from breastseg.io.dicom_masks import is_mask_file, read_masks
+from breastseg.io.dicom_masks import DEFAULT_THRESHOLD, is_mask_file, read_masks
 from breastseg.io.file_kinds import is_nifti
 from breastseg.io.mask_files import read_given_mask
 from breastseg.io.nifti_mask import read_label_map
@@ -17,7 +17,12 @@ from breastseg.io.raster import is_raster
 
 
 def read_series_mask(
-    path: Path, series: Series, labels: Sequence[str] = ()
+    path: Path,
+    series: Series,
+    labels: Sequence[str] = (),
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    fill_gaps: bool = False,
 ) -> tuple[LabelMap, tuple[str, ...]]:
     """Read the lesions of a series from NIfTI, a DICOM SEG, an RTSTRUCT or a picture.
 
@@ -28,6 +33,8 @@ def read_series_mask(
 
     Args:
         labels: patterns for the names of segments or ROIs; only those have names.
+        threshold: of fractional segments, see io.dicom_masks.
+        fill_gaps: interpolate slices without a contour, see io.dicom_masks.
 
     Returns:
         The label map on the grid of the series, and notes for the reader of the result.
@@ -43,7 +50,7 @@ def read_series_mask(
         _refuse_labels(path, labels)
         return _from_picture(path, series) if is_flat else _from_nifti(path, series), ()
     if is_mask_file(path):
-        masks = read_masks(path, series, labels=labels)
+        masks = read_masks(path, series, labels=labels, threshold=threshold, fill_gaps=fill_gaps)
         notes = tuple(dict.fromkeys(note for mask in masks for note in mask.notes))
         return lesions_of(masks), notes
     kinds = "NIfTI (.nii, .nii.gz), a DICOM SEG" + (

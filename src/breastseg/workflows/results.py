@@ -15,6 +15,7 @@ from breastseg.core.lesion import Lesion, measure_planar_lesions
 from breastseg.core.lesion_volume import VolumeLesion, measure_lesions
 from breastseg.core.series import Series
 from breastseg.io.atomic import make_folder, write_bytes, write_json, write_text
+from breastseg.io.dicom_masks import DEFAULT_THRESHOLD
 from breastseg.io.dicom_results import (
     SEG_NAME,
     SR_NAME,
@@ -64,6 +65,8 @@ def results(
     *,
     output: Path,
     labels: Sequence[str] = (),
+    threshold: float = DEFAULT_THRESHOLD,
+    fill_gaps: bool = False,
     algorithm: str | None = None,
     laterality: Laterality | None = None,
     overwrite: bool = False,
@@ -77,6 +80,8 @@ def results(
         output: the folder of the results; lesions.json is written last, so that a folder with
             it is complete.
         labels: patterns for the names of segments or ROIs.
+        threshold: of fractional segments, the share of the largest value to reach.
+        fill_gaps: interpolate slices without a contour of an RTSTRUCT.
         algorithm: "name" or "name version" of what marked the lesions; None for a reader.
         laterality: of the breast, where one is known for all lesions.
         overwrite: replace results that are there.
@@ -98,7 +103,9 @@ def results(
     with log_file(output):
         reading("Reading", 1, _NUM_STEPS)
         series = read_scan(series_path)
-        label_map, notes = read_series_mask(mask_path, series, labels)
+        label_map, notes = read_series_mask(
+            mask_path, series, labels, threshold=threshold, fill_gaps=fill_gaps
+        )
         reading("Measuring", 2, _NUM_STEPS)
         findings = find(series, label_map, laterality)
         maker = _maker(algorithm)
