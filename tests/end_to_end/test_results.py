@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from breastseg.cli import app
 from breastseg.io.dicom_series import read_series
 from breastseg.io.nifti_mask import read_label_map, write_label_map
+from tests.dicom_masks import square, write_rtstruct
 from tests.made_series import PATIENT_NAME, affine_of, write_ct, write_ultrasound
 
 
@@ -167,3 +168,16 @@ def test_captures_name_the_breast_and_another_than_that_of_the_files_is_refused(
     assert run(*arguments, "--laterality", "right").exit_code == 2
     assert run(*arguments).exit_code == 0
     assert pydicom.dcmread(ultrasound / "us-out/overlay-1.dcm").Laterality == "L"
+
+
+def test_a_gap_between_contours_is_filled_when_asked_for(scan):
+    contours = {"Tumour": [square(0, 2.5, 7.5), square(2, 2.5, 7.5)]}
+    drawn = write_rtstruct(scan / "rt.dcm", read_series(scan / "ct"), contours)
+    refused = run(scan / "ct", drawn, "--output", scan / "out")
+    assert refused.exit_code == 2
+    assert "--fill-gaps" in refused.output
+    done = run(scan / "ct", drawn, "--output", scan / "out", "--fill-gaps", "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [lesion["num_voxels"] for lesion in document["lesions"]] == [75]
+    assert "Interpolated" in document["notes"][0]
