@@ -246,6 +246,7 @@ def _flat(lesion: dict[str, Any]) -> dict[str, Any]:
 
 def _details(document: dict[str, Any]) -> dict[str, str]:
     spacing = document["image"]["spacing_mm"]
+    axes = "rows, columns" if document["dimensions"] == 2 else "slices, rows, columns"
     files = "sr.dcm and overlay-*.dcm for the PACS"
     if document["lesions"]:
         files = f"seg.dcm, {files}; lesions.csv" + ("" if spacing is None else f", {MASK_NAME}")
@@ -255,11 +256,9 @@ def _details(document: dict[str, Any]) -> dict[str, str]:
         "Series": document["case_id"],
         "Modality": document["modality"],
         "Marked by": document["marked_by"],
-        "Voxels" if document["dimensions"] == 3 else "Pixels": " x ".join(
-            str(length) for length in reversed(document["image"]["shape"])
-        ),
+        "Size": " x ".join(str(length) for length in document["image"]["shape"]) + f" ({axes})",
         "Spacing": "not known"
         if spacing is None
-        else " x ".join(f"{length:g}" for length in reversed(spacing)) + " mm",
+        else " x ".join(f"{length:g}" for length in spacing) + " mm",
         "Files": files,
     }

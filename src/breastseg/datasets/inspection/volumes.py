@@ -11,6 +11,7 @@ from scipy import ndimage
 from breastseg.core.errors import InputError
 from breastseg.core.image import Image
 from breastseg.core.mask_faults import MaskError
+from breastseg.core.orientation import direction_letters
 from breastseg.core.scan_faults import ScanError
 from breastseg.core.series import Series
 from breastseg.core.structure import MaskFile, Structure, StructureMask
@@ -24,7 +25,6 @@ from breastseg.io.dicom_series import read_series
 Progress = Callable[[str, int, int], None]
 
 _ALL_NEIGHBOURS = np.ones((3, 3, 3), np.int32)
-_DIRECTIONS = (("L", "R"), ("P", "A"), ("S", "I"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ def _notes(case_id: str, notes: Sequence[str]) -> Iterator[Finding]:
 def describe_geometry(image: Image) -> dict[str, Any]:
     """Return shape, spacing, extent, directions and values of a volume, in plain values.
 
-    directions: where each index leads, such as "S", "P", "L" for (slice, row, column) to
-    superior, posterior and left; the nearest of them where the grid is oblique.
+    directions: where each index leads, such as "H", "P", "L" for (slice, row, column) to
+    head, posterior and left; with further letters where the grid is oblique, as in DICOM.
     """
     spacing = image.spacing_mm
     low, middle, high = (float(each) for each in np.percentile(image.pixels, (0, 50, 100)))
@@ -164,15 +164,10 @@ def describe_geometry(image: Image) -> dict[str, Any]:
         described["spacing_mm"] = [round(each, 4) for each in spacing]
         extent = np.array(spacing) * image.pixels.shape
         described["extent_mm"] = [round(float(each), 1) for each in extent]
-        described["directions"] = [_direction(column) for column in cosines.T]
+        described["directions"] = [direction_letters(column) for column in cosines.T]
         off = np.degrees(np.arccos(np.clip(np.abs(cosines).max(axis=0), 0, 1))).max()
         described["oblique_degrees"] = round(float(off), 2)
     return described
-
-
-def _direction(cosine: np.ndarray) -> str:
-    axis = int(np.abs(cosine).argmax())
-    return _DIRECTIONS[axis][0 if cosine[axis] > 0 else 1]
 
 
 def _listed(path: Path) -> dict[str, Any]:
