@@ -34,7 +34,7 @@ def test_a_mask_file_is_listed(breastseg, tree):
 def test_a_tree_is_inspected_with_volumes(breastseg, tree, tmp_path):
     answer = breastseg("inspect", tree, "--report", tmp_path / "report")
     assert answer.code == 0
-    assert "1 CT series of 1 patients, 1 with masks" in answer.out
+    assert "1 CT series of 1 patient, 1 with masks" in answer.out
     # 50 voxels of 3 x 0.8 x 0.7 mm.
     assert "0.084" in answer.out
     assert "not-closed" in answer.out

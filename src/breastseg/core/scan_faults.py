@@ -144,7 +144,8 @@ class ScanFault(StrEnum):
     GANTRY_TILT = (
         "gantry-tilt",
         "the slices are shifted evenly against each other: the gantry was tilted",
-        "Read it with resample_tilt, which interpolates onto a straight grid.",
+        "Have it interpolated onto a straight grid: --resample-tilt of `breastseg inspect`, "
+        "resample_tilt of read_series.",
     )
     SHIFTED_SLICES = (
         "shifted-slices",

@@ -1,7 +1,8 @@
 """Reading a DICOM CT series as one volume in HU, or refusing it; nothing is guessed."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -22,6 +23,8 @@ from breastseg.io.dicom_pixels import decode_frame
 from breastseg.io.gantry_tilt import straighten
 from breastseg.io.pydicom_silence import pydicom_silenced
 from breastseg.io.slice_stack import Stack, stack_frames
+
+_Value = TypeVar("_Value")
 
 Source = SeriesSummary | Path | Sequence[Path]
 
@@ -48,7 +51,8 @@ def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
     stack = _read_stack(summary, hounsfield=True)
     if stack.tilt_degrees and not resample_tilt:
         raise ScanError(ScanFault.GANTRY_TILT, stack.frames[0].path, _tilted(stack))
-    pixels, notes = _hounsfield(stack.frames)
+    pixels, padded = _hounsfield(stack.frames)
+    notes = _notes(stack.frames, padded)
     image = Image(pixels=pixels, affine=stack.affine)
     if stack.tilt_degrees:
         image = straighten(image, outside=FLOOR_HU)
@@ -61,6 +65,9 @@ def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
         study_instance_uid=summary.study_instance_uid,
         instance_paths=_instance_paths(stack.frames),
         frame_of_reference_uid=stack.frames[0].frame_of_reference_uid,
+        slice_thickness_mm=_one_of({frame.slice_thickness_mm for frame in stack.frames}),
+        patient_position=_one_of({frame.patient_position for frame in stack.frames}),
+        padded_share=padded / pixels.size,
         notes=notes,
     )
 
@@ -104,6 +111,11 @@ def _one_series(source: Source) -> SeriesSummary:
     return chosen[0]
 
 
+def _one_of(values: Set[_Value | None]) -> _Value | None:
+    """Return what all slices say, or None where they differ or are silent."""
+    return next(iter(values)) if len(values) == 1 else None
+
+
 def _instance_paths(frames: Sequence[Frame]) -> tuple[Path, ...]:
     paths = tuple(frame.path for frame in frames)
     return paths[:1] if len(set(paths)) == 1 else paths
@@ -116,8 +128,12 @@ def _tilted(stack: Stack) -> str:
     )
 
 
-def _hounsfield(frames: Sequence[Frame]) -> tuple[Pixels, tuple[str, ...]]:
-    """Decode frame by frame into one volume, so that no second copy is held."""
+def _hounsfield(frames: Sequence[Frame]) -> tuple[Pixels, int]:
+    """Decode frame by frame into one volume, so that no second copy is held.
+
+    Returns:
+        The volume, and how many of its voxels are padding.
+    """
     pixels = np.empty((len(frames), *frames[0].size), np.float32)
     padded = 0
     for at, frame in enumerate(frames):
@@ -128,7 +144,7 @@ def _hounsfield(frames: Sequence[Frame]) -> tuple[Pixels, tuple[str, ...]]:
         np.multiply(stored, np.float32(frame.slope), out=pixels[at], casting="unsafe")
         pixels[at] += np.float32(frame.intercept)
         padded += _clear_padding(pixels[at], stored, frame)
-    return pixels, _notes(frames, padded)
+    return pixels, padded
 
 
 def _notes(frames: Sequence[Frame], padded: int) -> tuple[str, ...]:
