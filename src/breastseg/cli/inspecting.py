@@ -99,13 +99,19 @@ def _mask_file(path: Path, labels: tuple[str, ...], *, as_json: bool) -> None:
 def _volumes(
     data: Path, choice: Any, report: Path | None, *, resample_tilt: bool
 ) -> tuple[Any, Any]:
+    from breastseg.io.worker_processes import num_cpus
     from breastseg.report.volumes import print_volumes
     from breastseg.workflows.inspect_volumes import inspect_volumes
     from breastseg.workflows.progress import WorkBar
 
     with WorkBar() as bar:
         inspection = inspect_volumes(
-            data, choice=choice, resample_tilt=resample_tilt, report=report, reading=bar
+            data,
+            choice=choice,
+            resample_tilt=resample_tilt,
+            workers=num_cpus(),
+            report=report,
+            reading=bar,
         )
     return inspection, print_volumes
 

@@ -1,6 +1,7 @@
 """Reading a DICOM CT series as one volume in HU, or refusing it; nothing is guessed."""
 
 from collections.abc import Sequence, Set
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from jaxtyping import Float32
 from breastseg.core.image import Image, Pixels
 from breastseg.core.scan_faults import ScanError, ScanFault
 from breastseg.core.series import Series, series_case_id
+from breastseg.io.dicom_decoding import decode_frames
 from breastseg.io.dicom_files import (
     CT_KINDS,
     SeriesSummary,
@@ -19,7 +21,6 @@ from breastseg.io.dicom_files import (
     refusing_malformed,
 )
 from breastseg.io.dicom_frames import Frame, ct_frames
-from breastseg.io.dicom_pixels import decode_frame
 from breastseg.io.gantry_tilt import straighten
 from breastseg.io.pydicom_silence import pydicom_silenced
 from breastseg.io.slice_stack import Stack, stack_frames
@@ -32,7 +33,7 @@ Source = SeriesSummary | Path | Sequence[Path]
 FLOOR_HU = -1024.0
 
 
-def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
+def read_series(source: Source, *, resample_tilt: bool = False, workers: int = 1) -> Series:
     """Read one CT series: single or multi-frame, or a single slice.
 
     Args:
@@ -40,6 +41,8 @@ def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
             series, beside which other modalities may lie.
         resample_tilt: interpolate slices of a tilted gantry onto a straight grid, with a note;
             they are refused otherwise.
+        workers: processes that decode a long compressed series; 1 starts none. The result and
+            the errors are the same.
 
     Returns:
         The series; voxels in HU, affine from (slice, row, column) to LPS.
@@ -51,7 +54,7 @@ def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
     stack = _read_stack(summary, hounsfield=True)
     if stack.tilt_degrees and not resample_tilt:
         raise ScanError(ScanFault.GANTRY_TILT, stack.frames[0].path, _tilted(stack))
-    pixels, padded = _hounsfield(stack.frames)
+    pixels, padded = _hounsfield(stack.frames, workers)
     notes = _notes(stack.frames, padded)
     image = Image(pixels=pixels, affine=stack.affine)
     if stack.tilt_degrees:
@@ -128,7 +131,7 @@ def _tilted(stack: Stack) -> str:
     )
 
 
-def _hounsfield(frames: Sequence[Frame]) -> tuple[Pixels, int]:
+def _hounsfield(frames: Sequence[Frame], workers: int) -> tuple[Pixels, int]:
     """Decode frame by frame into one volume, so that no second copy is held.
 
     Returns:
@@ -136,14 +139,14 @@ def _hounsfield(frames: Sequence[Frame]) -> tuple[Pixels, int]:
     """
     pixels = np.empty((len(frames), *frames[0].size), np.float32)
     padded = 0
-    for at, frame in enumerate(frames):
-        stored = decode_frame(frame.path, frame.index, frame.transfer_syntax)
-        if stored.shape != frame.size:
-            found = f"expected {frame.size} (rows, columns), decoded {stored.shape}"
-            raise ScanError(ScanFault.UNDECODABLE_PIXELS, frame.path, found)
-        np.multiply(stored, np.float32(frame.slope), out=pixels[at], casting="unsafe")
-        pixels[at] += np.float32(frame.intercept)
-        padded += _clear_padding(pixels[at], stored, frame)
+    with closing(decode_frames(frames, workers)) as decoded:
+        for frame, values, stored in zip(frames, pixels, decoded, strict=True):
+            if stored.shape != frame.size:
+                found = f"expected {frame.size} (rows, columns), decoded {stored.shape}"
+                raise ScanError(ScanFault.UNDECODABLE_PIXELS, frame.path, found)
+            np.multiply(stored, np.float32(frame.slope), out=values, casting="unsafe")
+            values += np.float32(frame.intercept)
+            padded += _clear_padding(values, stored, frame)
     return pixels, padded
 
 

@@ -52,6 +52,7 @@ def inspect_volumes(
     *,
     choice: MaskChoice | None = None,
     resample_tilt: bool = False,
+    workers: int = 1,
     report: Path | None = None,
     reading: Reading | None = None,
 ) -> VolumeInspection:
@@ -62,6 +63,7 @@ def inspect_volumes(
             a CT series; or a NIfTI volume.
         choice: which structures are measured, and how; all of them by default.
         resample_tilt: straighten the slices of a tilted gantry; they are refused otherwise.
+        workers: processes that decode long compressed series; 1 starts none.
         report: where inspection.json and inspection.html go; None writes nothing.
         reading: told of the progress.
 
@@ -71,7 +73,7 @@ def inspect_volumes(
     """
     choice = choice or MaskChoice()
     reading = reading or silent_reading
-    read = partial(read_series, resample_tilt=resample_tilt)
+    read = partial(read_series, resample_tilt=resample_tilt, workers=workers)
     if report is None:
         return inspect_tree(data, choice, reading, read=read, look=look_away)
     pictures: dict[str, VolumePicture] = {}
