@@ -79,6 +79,17 @@ def test_one_file_of_a_volume_is_inspected(breastseg, tmp_path):
     assert case["geometry"]["shape"] == list(series.image.pixels.shape)
 
 
+@pytest.mark.data
+def test_planes_go_through_the_tumour_of_a_real_series(shared_data, breastseg, tmp_path):
+    study = shared_data / "ct" / "4d-lung-113_HM10395"
+    answer = breastseg("inspect", study, "--report", tmp_path / "report")
+    assert answer.code == 0
+    page = (tmp_path / "report" / "inspection.html").read_text()
+    assert "Planes through &#39;Tumor_c40&#39;" in page
+    assert "head first, supine, as the files claim (HFS)" in page
+    assert len(page) < 400_000
+
+
 def test_a_label_leaves_the_rest_out(breastseg, tree):
     document = json.loads(breastseg("inspect", tree, "--json", "--label", "tumour").out)
     assert [s["name"] for s in document["cases"][0]["masks"][0]["structures"]] == ["Tumour"]

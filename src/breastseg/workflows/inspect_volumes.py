@@ -100,6 +100,8 @@ def _picture(sight: Sight) -> VolumePicture:
     window = SOFT_TISSUE if sight.in_hu else _window_of(sight.image.pixels)
     picture = survey_picture(Viewer.of(sight.image, sight.labels), sight.number, window)
     caption = "Planes through the middle of the volume"
+    if len(sight.image.pixels) == 1:
+        caption = "The one slice"
     if sight.through is not None:
         caption = f"Planes through '{sight.through}', each where its largest part is largest"
     return VolumePicture(
