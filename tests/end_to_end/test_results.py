@@ -6,12 +6,14 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 from breastseg.cli import app
 from breastseg.io.dicom_series import read_series
 from breastseg.io.nifti_mask import read_label_map, write_label_map
-from tests.made_series import PATIENT_NAME, affine_of, write_ct
+from tests.dicom_masks import square, write_rtstruct
+from tests.made_series import PATIENT_NAME, affine_of, write_ct, write_ultrasound
 
 
 @pytest.fixture
@@ -102,3 +104,80 @@ def test_a_mask_that_does_not_fit_is_refused_by_name(scan, fault):
     assert done.exit_code == 2, done.output
     assert mask.name in done.output
     assert not (scan / "out" / "lesions.json").exists()
+
+
+FLAT = np.zeros((20, 30), np.uint8)
+FLAT[4:9, 5:15] = FLAT[12:18, 20:25] = 255
+
+
+@pytest.fixture
+def ultrasound(tmp_path):
+    """Return a folder with us/us.dcm, of the left breast, and mask.png with two lesions."""
+    write_ultrasound(tmp_path / "us", np.full(FLAT.shape, 90), spacing_mm=0.1)
+    Pillow.fromarray(FLAT).save(tmp_path / "mask.png")
+    return tmp_path
+
+
+def test_an_ultrasound_image_and_a_picture_of_its_lesions_become_results(ultrasound):
+    output, again = ultrasound / "out", ultrasound / "again"
+    done = run(ultrasound / "us", ultrasound / "mask.png", "--output", output, "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert (document["modality"], document["dimensions"]) == ("US", 2)
+    assert document["image"] == {"shape": [20, 30], "spacing_mm": [0.1, 0.1]}
+    assert [lesion["area_mm2"] for lesion in document["lesions"]] == [0.5, 0.3]
+    np.testing.assert_array_equal(
+        pydicom.dcmread(output / "seg.dcm").pixel_array.max(axis=0), FLAT > 0
+    )
+    with (output / "lesions.csv").open() as file:
+        assert [row["row_start"] for row in csv.DictReader(file)] == ["4", "12"]
+    for given in ("seg.dcm", "mask.nii.gz"):
+        more = ["--label", "*"] if given == "seg.dcm" else []
+        arguments = (ultrasound / "us/us.dcm", output / given, "--output", again, *more)
+        assert run(*arguments, "--overwrite").exit_code == 0
+        lesions = json.loads((again / "lesions.json").read_text())["lesions"]
+        assert [each["area_px"] for each in lesions] == [50, 30]
+
+
+def test_a_loop_and_a_picture_of_another_size_are_refused(ultrasound):
+    Pillow.fromarray(FLAT[1:]).save(ultrasound / "small.png")
+    done = run(ultrasound / "us", ultrasound / "small.png", "--output", ultrasound / "out")
+    assert (done.exit_code, "small.png" in done.output) == (2, True)
+    loop = pydicom.dcmread(ultrasound / "us/us.dcm")
+    loop.SOPInstanceUID = "1.2.3"
+    loop.save_as(ultrasound / "us/second.dcm")
+    done = run(ultrasound / "us", ultrasound / "mask.png", "--output", ultrasound / "out")
+    assert done.exit_code == 2
+    assert "found 2 frames" in done.output
+
+
+def test_a_picture_is_no_mask_of_a_volume(scan):
+    Pillow.fromarray(FLAT).save(scan / "mask.png")
+    done = run(scan / "ct", scan / "mask.png", "--output", scan / "out")
+    assert done.exit_code == 2
+    assert "DICOM SEG" in done.output
+
+
+def test_captures_name_the_breast_and_another_than_that_of_the_files_is_refused(scan, ultrasound):
+    assert run(scan / "ct", scan / "mask.nii.gz", "--output", scan / "out").exit_code == 0
+    assert not pydicom.dcmread(scan / "out/overlay-1.dcm").Laterality
+    arguments = (scan / "ct", scan / "mask.nii.gz", "--output", scan / "out", "--overwrite")
+    assert run(*arguments, "--laterality", "right").exit_code == 0
+    assert pydicom.dcmread(scan / "out/overlay-1.dcm").Laterality == "R"
+    arguments = (ultrasound / "us", ultrasound / "mask.png", "--output", ultrasound / "us-out")
+    assert run(*arguments, "--laterality", "right").exit_code == 2
+    assert run(*arguments).exit_code == 0
+    assert pydicom.dcmread(ultrasound / "us-out/overlay-1.dcm").Laterality == "L"
+
+
+def test_a_gap_between_contours_is_filled_when_asked_for(scan):
+    contours = {"Tumour": [square(0, 2.5, 7.5), square(2, 2.5, 7.5)]}
+    drawn = write_rtstruct(scan / "rt.dcm", read_series(scan / "ct"), contours)
+    refused = run(scan / "ct", drawn, "--output", scan / "out")
+    assert refused.exit_code == 2
+    assert "--fill-gaps" in refused.output
+    done = run(scan / "ct", drawn, "--output", scan / "out", "--fill-gaps", "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [lesion["num_voxels"] for lesion in document["lesions"]] == [75]
+    assert "Interpolated" in document["notes"][0]

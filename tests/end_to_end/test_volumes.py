@@ -47,7 +47,7 @@ def test_a_tree_is_inspected_with_volumes(breastseg, tree, tmp_path):
     document = json.loads((tmp_path / "report" / "inspection.json").read_text())
     assert "SECRET" not in page + json.dumps(document)
     (case,) = document["cases"]
-    assert case["geometry"]["directions"] == ["S", "P", "L"]
+    assert case["geometry"]["directions"] == ["H", "P", "L"]
     assert case["masks"][0]["structures"][0]["volume_mm3"] == pytest.approx(84)
     assert page.count("data:image/jpeg") == 1
     assert "Planes through &#39;Tumour&#39;" in page

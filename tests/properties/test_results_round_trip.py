@@ -20,8 +20,8 @@ from breastseg.io.dicom_results import (
     write_dicom_results,
 )
 from breastseg.io.dicom_series import read_series
-from breastseg.io.given_mask import read_given_mask
 from breastseg.io.nifti_mask import read_label_map, write_label_map
+from breastseg.io.series_mask import read_series_mask
 from tests.made_series import affine_of, write_ct
 
 SHAPE = (3, 5, 4)
@@ -50,7 +50,7 @@ def test_a_segmentation_gives_back_the_mask(labels, turn):
         write_dicom_results(Path(folder), results)
         for finding in findings:
             number = finding.lesion.number
-            found, _ = read_given_mask(Path(folder) / "seg.dcm", series, [f"Lesion {number}"])
+            found, _ = read_series_mask(Path(folder) / "seg.dcm", series, [f"Lesion {number}"])
             np.testing.assert_array_equal(found > 0, labels == number)
 
 

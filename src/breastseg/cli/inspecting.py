@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from breastseg.cli.options import AsJson, hint
+from breastseg.cli.options import AsJson, FillGaps, SegmentThreshold, hint
 
 
 def inspect(
@@ -33,13 +33,8 @@ def inspect(
             show_default="all",
         ),
     ] = None,
-    threshold: Annotated[
-        float,
-        typer.Option(help="Fractional DICOM segments: the share of the largest value to reach."),
-    ] = 0.5,
-    fill_gaps: Annotated[
-        bool, typer.Option(help="RTSTRUCT: interpolate slices without a contour.")
-    ] = False,
+    threshold: SegmentThreshold = 0.5,
+    fill_gaps: FillGaps = False,
     resample_tilt: Annotated[
         bool,
         typer.Option(

@@ -54,6 +54,14 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe; repeatable."),
 ]
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A folder of scans and masks.")]
+SegmentThreshold = Annotated[
+    float,
+    typer.Option(
+        "--threshold",
+        help="Fractional DICOM segments: the share of the largest value to reach.",
+    ),
+]
+FillGaps = Annotated[bool, typer.Option(help="RTSTRUCT: interpolate slices without a contour.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace what is already there.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, made by `train`.")]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from breastseg.cli.options import AsJson, Overwrite, hint
+from breastseg.cli.options import AsJson, FillGaps, Overwrite, SegmentThreshold, hint
 
 
 class LateralityName(StrEnum):
@@ -19,13 +19,17 @@ class LateralityName(StrEnum):
 
 def results(
     series: Annotated[
-        Path, typer.Argument(metavar="SERIES", help="A DICOM series: its folder or one file.")
+        Path,
+        typer.Argument(
+            metavar="SERIES",
+            help="A CT series or an ultrasound image in DICOM: a folder or a file.",
+        ),
     ],
     mask: Annotated[
         Path,
         typer.Argument(
             metavar="MASK",
-            help="Its lesions: NIfTI on the grid of the series, DICOM SEG or RTSTRUCT.",
+            help="Its lesions, on its grid: NIfTI, DICOM SEG or RTSTRUCT; of ultrasound also PNG.",
         ),
     ],
     output: Annotated[
@@ -39,6 +43,8 @@ def results(
             show_default="the only one",
         ),
     ] = None,
+    threshold: SegmentThreshold = 0.5,
+    fill_gaps: FillGaps = False,
     algorithm: Annotated[
         str | None,
         typer.Option(
@@ -60,7 +66,9 @@ def results(
     No other file names the patient. Nothing is sent anywhere.
 
         breastseg results scans/ct mask.nii.gz --output results
+        breastseg results ultrasound.dcm mask.png --laterality left --output results
     """
+    from breastseg.io.worker_processes import num_cpus
     from breastseg.report.results_page import print_results
     from breastseg.workflows import results as workflow
     from breastseg.workflows.progress import WorkBar, log_to_terminal
@@ -72,9 +80,12 @@ def results(
             mask,
             output=output,
             labels=label or (),
+            threshold=threshold,
+            fill_gaps=fill_gaps,
             algorithm=algorithm,
             laterality=None if laterality is None else laterality.value,
             overwrite=overwrite,
+            workers=num_cpus(),
             reading=bar,
         )
     if as_json:

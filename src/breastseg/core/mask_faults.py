@@ -3,30 +3,14 @@
 Codes are a contract: scripts may act on them. docs/reference/masks.md explains the rules.
 """
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Self
 
+from breastseg.core.coded_fault import CodedFault
 from breastseg.core.errors import ReferenceMaskError
 
 
-class MaskFault(StrEnum):
-    """A reason to refuse, with what it means and how a user mends it.
-
-    meaning: what was found, as a clause.
-    mend: an instruction, as whole sentences.
-    """
-
-    meaning: str
-    mend: str
-
-    def __new__(cls, code: str, meaning: str, mend: str) -> Self:
-        """Make a string that knows more of itself."""
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        member.mend = mend
-        return member
+class MaskFault(CodedFault):
+    """A reason to refuse a mask; see CodedFault."""
 
     # Files
     NOT_A_MASK = (
@@ -119,11 +103,7 @@ class MaskError(ReferenceMaskError):
     """A mask is refused; `fault` has the stable code, `path` the file."""
 
     def __init__(self, fault: MaskFault, path: Path, found: str) -> None:
-        """Make a message of where, what was found, how to mend it, and the code.
-
-        Args:
-            found: what was expected and found, without a full stop; never a patient's data.
-        """
+        """Make a message of it; see CodedFault.tell."""
         self.fault = fault
         self.path = path
-        super().__init__(f"{path}: {found}. {fault.mend} [{fault}]")
+        super().__init__(fault.tell(path, found))

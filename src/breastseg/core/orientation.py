@@ -5,7 +5,7 @@ affine: no other attribute is asked.
 """
 
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +17,8 @@ Affine = Float64[np.ndarray, "4 4"]
 Vector = Float64[np.ndarray, "3"]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-SHEAR_TOLERANCE = 1e-3
+SHEAR_TOLERANCE = 2.5e-3
+"""Cosine of two axes above which a grid is sheared: the sine of 0.15 degrees of gantry tilt."""
 _LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
 _ENDS = (("right", "left"), ("anterior", "posterior"), ("feet", "head"))
 _SECOND_LETTER_FROM = np.sin(np.radians(15))
@@ -99,6 +100,18 @@ def direction_letters(direction: Vector) -> str:
         for rank, axis in enumerate(order)
         if rank == 0 or abs(unit[axis]) > _SECOND_LETTER_FROM
     )
+
+
+def farthest_mm(one: Affine, other: Affine, shape: tuple[int, ...]) -> float:
+    """Return how far apart two affines place a voxel of an array at the most, in mm.
+
+    >>> moved = np.eye(4)
+    >>> moved[0, 0] += 0.5
+    >>> farthest_mm(np.eye(4), moved, (11, 2, 2))
+    5.0
+    """
+    corners = np.array([[*corner, 1] for corner in product(*((0, size - 1) for size in shape))])
+    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
 
 
 def require_right_angles(affine: Affine) -> None:

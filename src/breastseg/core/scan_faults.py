@@ -1,32 +1,16 @@
 """Why a medical image file or series is refused: one stable code for each reason.
 
-Codes are a contract: scripts may act on them. docs/reference/scan-files.md is made from here.
+Codes are a contract: scripts may act on them. docs/reference/refusals.md is made from here.
 """
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Self
 
+from breastseg.core.coded_fault import CodedFault
 from breastseg.core.errors import ImageFileError
 
 
-class ScanFault(StrEnum):
-    """A reason to refuse, with what it means and how a user mends it.
-
-    meaning: what was found, as a clause.
-    mend: an instruction, as whole sentences.
-    """
-
-    meaning: str
-    mend: str
-
-    def __new__(cls, code: str, meaning: str, mend: str) -> Self:
-        """Make a string that knows more of itself."""
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        member.mend = mend
-        return member
+class ScanFault(CodedFault):
+    """A reason to refuse a medical image; see CodedFault."""
 
     # Files
     NOT_DICOM = (
@@ -184,11 +168,7 @@ class ScanError(ImageFileError):
     """A medical image is refused; `fault` has the stable code, `path` the file or folder."""
 
     def __init__(self, fault: ScanFault, path: Path, found: str) -> None:
-        """Make a message of where, what was found, how to mend it, and the code.
-
-        Args:
-            found: what was expected and found, without a full stop; never a patient's data.
-        """
+        """Make a message of it; see CodedFault.tell."""
         self.fault = fault
         self.path = path
-        super().__init__(f"{path}: {found}. {fault.mend} [{fault}]")
+        super().__init__(fault.tell(path, found))

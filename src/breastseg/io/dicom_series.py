@@ -14,6 +14,7 @@ from breastseg.core.series import Series, series_case_id
 from breastseg.io.dicom_decoding import decode_frames
 from breastseg.io.dicom_files import (
     CT_KINDS,
+    ULTRASOUND_KIND,
     SeriesSummary,
     find_series,
     group_series,
@@ -50,7 +51,7 @@ def read_series(source: Source, *, resample_tilt: bool = False, workers: int = 1
     Raises:
         ScanError: see core.scan_faults for all the reasons.
     """
-    summary = _one_series(source)
+    summary = one_series(source)
     stack = _read_stack(summary, hounsfield=True)
     if stack.tilt_degrees and not resample_tilt:
         raise ScanError(ScanFault.GANTRY_TILT, stack.frames[0].path, _tilted(stack))
@@ -83,7 +84,7 @@ def read_grid(source: Source) -> Stack:
     Raises:
         ScanError: as read_series, but for what concerns the values.
     """
-    return _read_stack(_one_series(source), hounsfield=False)
+    return _read_stack(one_series(source), hounsfield=False)
 
 
 @pydicom_silenced()
@@ -96,7 +97,14 @@ def _read_stack(summary: SeriesSummary, *, hounsfield: bool) -> Stack:
     return stack_frames(frames)
 
 
-def _one_series(source: Source) -> SeriesSummary:
+def one_series(source: Source) -> SeriesSummary:
+    """Return the one CT series of a source, or its one ultrasound series; see read_series.
+
+    Where it has neither, the one series of whatever kind.
+
+    Raises:
+        ScanError: not-dicom, several-series, damaged-file.
+    """
     if isinstance(source, SeriesSummary):
         return source
     if isinstance(source, Path):
@@ -104,12 +112,12 @@ def _one_series(source: Source) -> SeriesSummary:
     else:
         place, found = Path(source[0]), group_series(source)
     slices = [series for series in found if series.kind in CT_KINDS]
-    chosen = slices or found
+    chosen = slices or [series for series in found if series.kind == ULTRASOUND_KIND] or found
     if not chosen:
-        raise ScanError(ScanFault.NOT_DICOM, place, "expected a CT series, found no DICOM file")
+        raise ScanError(ScanFault.NOT_DICOM, place, "expected a series, found no DICOM file")
     if len(chosen) > 1:
         listed = ", ".join(f"{series.paths[0]} ({series.num_files} files)" for series in chosen[:5])
-        found_text = f"expected one CT series, found {len(chosen)}, which begin with {listed}"
+        found_text = f"expected one series, found {len(chosen)}, which begin with {listed}"
         raise ScanError(ScanFault.SEVERAL_SERIES, place, found_text)
     return chosen[0]
 

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32
 from PIL import Image as Pillow
 
 from breastseg.core.errors import GeometryError, ImageFileError, ReferenceMaskError
+from breastseg.core.orientation import Affine
+from breastseg.io.file_kinds import is_nifti
 from breastseg.io.raster import SUFFIXES, read_luminance
 
-NIFTI_ENDINGS = (".nii.gz", ".nii")
 ARRAY_ENDING = ".npz"
-ENDINGS = (*NIFTI_ENDINGS, ARRAY_ENDING, *SUFFIXES)
+ENDINGS = (".nii.gz", ".nii", ARRAY_ENDING, *SUFFIXES)
 
 HIGHEST_LABEL = 15
 _HIGHEST_16_BIT = 2**16 - 1
@@ -59,7 +60,7 @@ def read_given_mask(path: Path, size: Size) -> Mask:
         size: rows and columns of the image.
 
     Raises:
-        ImageFileError: missing, truncated, or of another kind.
+        ImageFileError: missing, truncated, or of another kind; a ScanError where it is NIfTI.
         GeometryError: of another size, or with axes that could be either way round.
         ReferenceMaskError: its values are not those of a mask.
     """
@@ -94,7 +95,7 @@ def read_given_probability(path: Path, size: Size) -> Probability:
         size: rows and columns of the image.
 
     Raises:
-        ImageFileError: missing, truncated, or of another kind.
+        ImageFileError: missing, truncated, or of another kind; a ScanError where it is NIfTI.
         GeometryError: of another size, or with axes that could be either way round.
         ReferenceMaskError: its values are not probabilities.
     """
@@ -119,8 +120,10 @@ def read_given_probability(path: Path, size: Size) -> Probability:
 
 def _read(path: Path, size: Size) -> tuple[np.ndarray, float | None]:
     """Return the values on the grid (row, column), and what stands for a probability of 1."""
-    if path.name.lower().endswith(NIFTI_ENDINGS):
-        stored, affine = _read_nifti(path)
+    if is_nifti(path):
+        from breastseg.io.nifti import read_stored  # only where there is such a file
+
+        stored, affine = read_stored(path)
         values = _upright(stored, affine, size, path)
         return values, _scale(values.dtype)
     values = read_luminance(path)
@@ -139,30 +142,7 @@ def _scale(kind: np.dtype[Any]) -> float | None:
     return _HIGHEST_16_BIT if kind.itemsize >= 2 else None
 
 
-def _read_nifti(path: Path) -> tuple[np.ndarray, Float64[np.ndarray, "4 4"]]:
-    import nibabel  # only where there is such a file
-    from nibabel.filebasedimages import ImageFileError as NotNifti
-    from nibabel.spatialimages import HeaderDataError
-    from nibabel.wrapstruct import WrapStructError
-
-    try:
-        file = nibabel.nifti1.Nifti1Image.from_filename(path)
-        values = np.asanyarray(file.dataobj)
-    except FileNotFoundError:
-        raise ImageFileError(f"{path}: expected a mask, but there is no such file.") from None
-    except (
-        *(NotNifti, HeaderDataError, WrapStructError),
-        *(OSError, EOFError, ValueError, zlib.error),
-    ) as error:
-        raise ImageFileError(
-            f"{path}: the NIfTI file is truncated or damaged ({error}). Copy or write it again."
-        ) from None
-    return values, np.asarray(file.affine, np.float64)
-
-
-def _upright(
-    stored: np.ndarray, affine: Float64[np.ndarray, "4 4"], size: Size, path: Path
-) -> np.ndarray:
+def _upright(stored: np.ndarray, affine: Affine, size: Size, path: Path) -> np.ndarray:
     """Return an image of a NIfTI file on the grid (row, column)."""
     plane = stored[:, :, 0] if stored.ndim == 3 and stored.shape[2] == 1 else stored
     if plane.ndim != 2 or plane.shape not in (size, size[::-1]):
@@ -189,7 +169,7 @@ def _upright(
     )
 
 
-def _diagonal_signs(affine: Float64[np.ndarray, "4 4"]) -> tuple[int, int] | None:
+def _diagonal_signs(affine: Affine) -> tuple[int, int] | None:
     """Return the signs of the first two axes, which must be both + or both -; else None."""
     axes = affine[:2, :2]
     if axes[0, 1] != 0 or axes[1, 0] != 0 or axes[0, 0] * axes[1, 1] <= 0:

@@ -7,6 +7,8 @@ import gzip
 import io
 import logging
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from breastseg.core.errors import GeometryError
 from breastseg.core.image import Image
+from breastseg.core.orientation import SHEAR_TOLERANCE, Affine, farthest_mm
 from breastseg.core.scan_faults import ScanError, ScanFault
 from breastseg.io.atomic import write_bytes
 from breastseg.io.file_kinds import is_nifti
@@ -29,9 +32,10 @@ _HEADER_SIZE, _PIXDIM_OFFSET = 348, 80
 _FORM_TOLERANCE_MM = 0.1
 # Of the length of a voxel's side in pixdim and in the affine.
 _SPACING_TOLERANCE = 1e-3
+# Of zlib: 9 takes several times as long, for a few per cent.
+_COMPRESSION = 6
 _MILLIMETRES = {"mm": 1.0, "micron": 1e-3, "meter": 1e3, "unknown": 1.0}
 
-Affine = Float64[np.ndarray, "4 4"]
 Spacing = Float64[np.ndarray, " 3"]
 
 # nibabel has no types.
@@ -64,14 +68,17 @@ def read_nifti(path: Path) -> Image:
 def write_nifti(path: Path, image: Image, *, dtype: type[np.generic] = np.float32) -> None:
     """Write a volume whole or not at all, with sform and qform alike, in mm.
 
+    The same values give the same bytes. A grid that is straight to within core.orientation's
+    tolerance, but not straight enough for a qform, has an sform alone.
+
     Args:
         path: ends in .nii or .nii.gz.
         image: with an affine.
         dtype: of the file; the values must fit it without a slope, such as np.int16 for HU.
 
     Raises:
-        GeometryError: the image has no affine, a sheared one (which a qform cannot hold), or
-            values that the type cannot hold.
+        GeometryError: the image has no affine, a sheared one (which a qform cannot hold, and
+            other programs refuse), or values that the type cannot hold.
         OutputError: the file cannot be written.
     """
     if image.affine is None:
@@ -87,14 +94,30 @@ def write_nifti(path: Path, image: Image, *, dtype: type[np.generic] = np.float3
     volume.header.set_xyzt_units("mm")
     volume.set_sform(ras, code="scanner")
     volume.set_qform(ras, code="scanner")
+    if farthest_mm(volume.get_qform(), ras, stored.T.shape) > _FORM_TOLERANCE_MM:
+        volume.set_qform(ras, code="unknown")
     data = volume.to_bytes()
-    write_bytes(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    write_bytes(path, gzip.compress(data, _COMPRESSION, mtime=0) if path.suffix == ".gz" else data)
+
+
+def read_stored(path: Path) -> tuple[np.ndarray, Affine]:
+    """Read the values of a file in its own type and order of axes, and its affine to RAS.
+
+    For what is no volume of a patient, such as a mask of a picture: no form is checked.
+
+    Raises:
+        ScanError: not-nifti, damaged-file, truncated-pixels.
+    """
+    volume, _ = _open(path)
+    with _reading_voxels(path):
+        return np.asanyarray(volume.dataobj), np.asarray(volume.affine, np.float64)
 
 
 def _open(path: Path) -> tuple[Any, Spacing]:
     """Return the volume, and pixdim as stored: nibabel makes the best of a wrong one."""
     if not path.is_file() or not is_nifti(path):
-        raise ScanError(ScanFault.NOT_NIFTI, path, "expected a .nii or .nii.gz file, found none")
+        found = "expected a .nii or .nii.gz file, but there is no such file"
+        raise ScanError(ScanFault.NOT_NIFTI, path, found)
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
@@ -118,13 +141,19 @@ def _pixdim(data: bytes) -> Spacing:
 
 
 def _values(path: Path, volume: Any) -> Shaped[np.ndarray, "columns rows slices"]:
-    try:
+    with _reading_voxels(path):
         values = volume.get_fdata(dtype=np.float32, caching="unchanged")
+    return np.asarray(values).reshape(_shape(path, volume))
+
+
+@contextmanager
+def _reading_voxels(path: Path) -> Iterator[None]:
+    try:
+        yield
     # What a short or malformed file makes NumPy raise depends on where it ends.
     except Exception as error:
         found = f"the voxels cannot be read to their end ({type(error).__name__})"
         raise ScanError(ScanFault.TRUNCATED_PIXELS, path, found) from None
-    return np.asarray(values).reshape(_shape(path, volume))
 
 
 def _shape(path: Path, volume: Any) -> tuple[int, int, int]:
@@ -182,9 +211,7 @@ def _check_forms(
         raise ScanError(ScanFault.AMBIGUOUS_AFFINE, path, found)
     if len(forms) < 2:
         return
-    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
-    corners[:, :3] *= np.array(shape) - 1
-    apart = np.linalg.norm((forms[0] - forms[1]) @ corners.T, axis=0).max()
+    apart = farthest_mm(forms[0], forms[1], shape)
     if apart > _FORM_TOLERANCE_MM:
         found = f"expected sform and qform to agree, found corners {apart:.3g} mm apart"
         raise ScanError(ScanFault.AMBIGUOUS_AFFINE, path, found)
@@ -192,7 +219,7 @@ def _check_forms(
 
 def _check_square(path: Path, affine: Affine) -> None:
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.allclose(directions.T @ directions, np.eye(3), atol=_SPACING_TOLERANCE):
+    if not np.allclose(directions.T @ directions, np.eye(3), atol=SHEAR_TOLERANCE):
         raise GeometryError(
             f"{path}: the grid is sheared, as by a tilted gantry, which a qform cannot hold. "
             "Resample the tilt first."

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
+from breastseg.core.orientation import SHEAR_TOLERANCE, Affine
 from breastseg.core.scan_faults import ScanError, ScanFault
 from breastseg.io.dicom_frames import Frame, Vector
 
@@ -16,10 +16,6 @@ _SAME_DIRECTION = 1e-4
 _SAME_MM = 1e-3
 # How far a slice may lie from its place on the grid, as a share of the distance of the slices.
 _PLACE_TOLERANCE = 0.02
-# Sideways shift per distance: the sine of the smallest tilt that is one, 0.15 degrees.
-_TILT_TOLERANCE = 2.5e-3
-
-Affine = Float64[np.ndarray, "4 4"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,4 +152,4 @@ def _check_gap(before: Frame, after: Frame, gap: float, usual: float) -> None:
 def _tilt_degrees(step: Vector, normal: Vector) -> float:
     aside = float(np.linalg.norm(step - (step @ normal) * normal))
     sine = aside / float(np.linalg.norm(step))
-    return float(np.degrees(np.arcsin(sine))) if sine > _TILT_TOLERANCE else 0.0
+    return float(np.degrees(np.arcsin(sine))) if sine > SHEAR_TOLERANCE else 0.0

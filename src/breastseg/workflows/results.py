@@ -15,6 +15,7 @@ from breastseg.core.lesion import Lesion, measure_planar_lesions
 from breastseg.core.lesion_volume import VolumeLesion, measure_lesions
 from breastseg.core.series import Series
 from breastseg.io.atomic import make_folder, write_bytes, write_json, write_text
+from breastseg.io.dicom_masks import DEFAULT_THRESHOLD
 from breastseg.io.dicom_results import (
     SEG_NAME,
     SR_NAME,
@@ -26,10 +27,10 @@ from breastseg.io.dicom_results import (
     new_uid,
     write_dicom_results,
 )
-from breastseg.io.dicom_series import read_series
-from breastseg.io.given_mask import read_given_mask
+from breastseg.io.images import read_scan
 from breastseg.io.nifti_mask import write_label_map
 from breastseg.io.raster import encode_png, file_sha256
+from breastseg.io.series_mask import read_series_mask
 from breastseg.report.results_page import results_page
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.results_pictures import Drawn, draw
@@ -64,22 +65,28 @@ def results(
     *,
     output: Path,
     labels: Sequence[str] = (),
+    threshold: float = DEFAULT_THRESHOLD,
+    fill_gaps: bool = False,
     algorithm: str | None = None,
     laterality: Laterality | None = None,
     overwrite: bool = False,
+    workers: int = 1,
     reading: Reading = silent_reading,
 ) -> ResultsMade:
     """Write SEG, structured report, secondary captures, measures, NIfTI and one page.
 
     Args:
-        series_path: a DICOM series, as its folder or one of its files.
-        mask_path: its lesions as NIfTI, DICOM SEG or RTSTRUCT, see io.given_mask.
+        series_path: a CT series or an ultrasound image in DICOM: a folder or a file.
+        mask_path: its lesions as NIfTI, DICOM SEG, RTSTRUCT or picture, see io.series_mask.
         output: the folder of the results; lesions.json is written last, so that a folder with
             it is complete.
         labels: patterns for the names of segments or ROIs.
+        threshold: of fractional segments, the share of the largest value to reach.
+        fill_gaps: interpolate slices without a contour of an RTSTRUCT.
         algorithm: "name" or "name version" of what marked the lesions; None for a reader.
         laterality: of the breast, where one is known for all lesions.
         overwrite: replace results that are there.
+        workers: processes that decode a long compressed series; 1 starts none.
         reading: told of the progress.
 
     Raises:
@@ -97,8 +104,10 @@ def results(
         )
     with log_file(output):
         reading("Reading", 1, _NUM_STEPS)
-        series = read_series(series_path)
-        label_map, notes = read_given_mask(mask_path, series, labels)
+        series = read_scan(series_path, workers=workers)
+        label_map, notes = read_series_mask(
+            mask_path, series, labels, threshold=threshold, fill_gaps=fill_gaps
+        )
         reading("Measuring", 2, _NUM_STEPS)
         findings = find(series, label_map, laterality)
         maker = _maker(algorithm)
@@ -120,7 +129,7 @@ def find(
     """Measure the lesions of a label map and give each a tracking UID.
 
     Raises:
-        GeometryError: series and label map don't fit, or frames of ultrasound are several.
+        GeometryError: series and label map don't fit.
     """
     measured: Sequence[Lesion | VolumeLesion]
     if series.modality == "US":
@@ -146,18 +155,18 @@ def _maker(algorithm: str | None) -> Maker:
 def _document(
     series: Series, findings: Sequence[Finding], maker: Maker, notes: Sequence[str]
 ) -> dict[str, Any]:
+    dimensions = 2 if series.modality == "US" else 3
+    spacing = series.image.spacing_mm
     return {
         "schema_version": SCHEMA_VERSION,
         "breastseg_version": __version__,
         "case_id": series.case_id,
         "modality": series.modality,
-        "dimensions": 2 if series.modality == "US" else 3,
+        "dimensions": dimensions,
         "marked_by": str(maker),
         "image": {
-            "shape": list(series.image.pixels.shape),
-            "spacing_mm": None
-            if series.image.spacing_mm is None
-            else [round(length, 6) for length in series.image.spacing_mm],
+            "shape": list(series.image.pixels.shape[-dimensions:]),
+            "spacing_mm": spacing and [round(length, 6) for length in spacing[-dimensions:]],
         },
         "notes": list(notes),
         "lesions": [
@@ -238,17 +247,20 @@ def _flat(lesion: dict[str, Any]) -> dict[str, Any]:
 
 
 def _details(document: dict[str, Any]) -> dict[str, str]:
-    slices, rows, columns = document["image"]["shape"]
     spacing = document["image"]["spacing_mm"]
+    axes = "rows, columns" if document["dimensions"] == 2 else "slices, rows, columns"
+    files = "sr.dcm and overlay-*.dcm for the PACS"
+    if document["lesions"]:
+        files = f"seg.dcm, {files}; lesions.csv" + ("" if spacing is None else f", {MASK_NAME}")
+    else:
+        files += "; no SEG, since there is nothing to segment"
     return {
         "Series": document["case_id"],
         "Modality": document["modality"],
         "Marked by": document["marked_by"],
-        "Voxels": f"{columns} x {rows} x {slices}",
+        "Size": " x ".join(str(length) for length in document["image"]["shape"]) + f" ({axes})",
         "Spacing": "not known"
         if spacing is None
-        else " x ".join(f"{length:g}" for length in spacing[::-1]) + " mm",
-        "Files": "seg.dcm, sr.dcm and overlay-*.dcm for the PACS; mask.nii.gz, lesions.csv"
-        if document["lesions"]
-        else "sr.dcm and overlay-*.dcm for the PACS; no SEG, since there is nothing to segment",
+        else " x ".join(f"{length:g}" for length in spacing) + " mm",
+        "Files": files,
     }

@@ -126,6 +126,15 @@ def test_what_is_no_nifti_is_refused(tmp_path):
     assert refusal(tmp_path / "none.nii") is ScanFault.NOT_NIFTI
 
 
+@pytest.mark.parametrize("shear", [1e-4, 2e-3])
+def test_a_grid_that_counts_as_straight_comes_back_exactly(tmp_path, shear):
+    affine = LPS.copy()
+    affine[1, 0] += shear * np.linalg.norm(affine[:3, 0])
+    pixels = np.zeros((200, 2, 2), np.float32)
+    write_nifti(tmp_path / "v.nii.gz", Image(pixels=pixels, affine=affine))
+    assert np.allclose(read_nifti(tmp_path / "v.nii.gz").affine, affine, atol=1e-5)
+
+
 def test_writing_refuses_what_would_be_lost(tmp_path):
     half = Image(pixels=VALUES + 0.5, affine=LPS)
     with pytest.raises(GeometryError, match="do not fit int16"):

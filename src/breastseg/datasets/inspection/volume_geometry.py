@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 
 from breastseg.core.image import Image, Pixels
-from breastseg.core.orientation import slices_in_words
+from breastseg.core.orientation import direction_letters, slices_in_words
 from breastseg.core.series import Series
 
 LOWEST_HU, HIGHEST_HU, HU_BIN = -1024, 3072, 32
 _NUM_BINS = 128
-_DIRECTIONS = (("L", "R"), ("P", "A"), ("S", "I"))
 
 TISSUES: dict[str, tuple[float | None, float | None]] = {
     "air and lung": (None, -200),
@@ -44,8 +43,8 @@ def describe_series(series: Series) -> dict[str, Any]:
 def describe_geometry(image: Image, *, in_hu: bool = True) -> dict[str, Any]:
     """Return shape, spacing, extent, directions and values of a volume, in plain values.
 
-    directions: where each index leads, such as "S", "P", "L" for (slice, row, column) to
-    superior, posterior and left; the nearest of them where the grid is oblique.
+    directions: where each index leads, such as "H", "P", "L" for (slice, row, column) to
+    head, posterior and left; with further letters where the grid is oblique, as in DICOM.
 
     Args:
         in_hu: whether the values are HU; those of a NIfTI file may be anything.
@@ -69,16 +68,11 @@ def describe_geometry(image: Image, *, in_hu: bool = True) -> dict[str, Any]:
         described["spacing_mm"] = [round(each, 4) for each in spacing]
         extent = np.array(spacing) * image.pixels.shape
         described["extent_mm"] = [round(float(each), 1) for each in extent]
-        described["directions"] = [_direction(column) for column in cosines.T]
+        described["directions"] = [direction_letters(column) for column in cosines.T]
         described["slices"] = slices_in_words(image.affine, len(image.pixels))
         off = np.degrees(np.arccos(np.clip(np.abs(cosines).max(axis=0), 0, 1))).max()
         described["oblique_degrees"] = round(float(off), 2)
     return described
-
-
-def _direction(cosine: np.ndarray) -> str:
-    axis = int(np.abs(cosine).argmax())
-    return _DIRECTIONS[axis][0 if cosine[axis] > 0 else 1]
 
 
 def _bins(low: float, high: float, in_hu: bool) -> tuple[float, float, int]:

@@ -41,6 +41,7 @@ __all__ = [
 SEG_NAME = "seg.dcm"
 SR_NAME = "sr.dcm"
 CAPTURE_NAME = "overlay-{number}.dcm"
+_LETTERS: dict[Laterality | None, str] = {"right": "R", "left": "L"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,8 @@ def make_dicom_results(
         pictures: what the captures show.
 
     Raises:
-        InputError: a file of the series is gone, or a finding has no voxel.
+        InputError: a file of the series is gone, a finding has no voxel, or is said to be in
+            the other breast than the series.
         GeometryError: the image of the series is not on the grid of its files.
     """
     sources = read_sources(series)
@@ -84,7 +86,9 @@ def make_dicom_results(
     with warnings.catch_warnings():
         # highdicom warns of unusual names of patients, and its warnings hold the names.
         warnings.simplefilter("ignore")
-        return _made(sources, labels, tuple(findings), maker, pictures)
+        return _made(
+            sources, labels, tuple(findings), maker, pictures, _side(series, sources, findings)
+        )
 
 
 def _made(
@@ -93,6 +97,7 @@ def _made(
     findings: tuple[Finding, ...],
     maker: Maker,
     pictures: Sequence[Picture],
+    side: str,
 ) -> DicomResults:
     seg = segmentation(sources, labels, findings, maker) if findings else None
     series_uid = new_uid()
@@ -100,10 +105,24 @@ def _made(
         segmentation=seg,
         report=report(sources, seg, findings, maker),
         captures=tuple(
-            capture(sources, picture, number=number, series_uid=series_uid)
+            capture(sources, picture, number=number, series_uid=series_uid, side=side)
             for number, picture in enumerate(pictures, start=1)
         ),
     )
+
+
+def _side(series: Series, sources: Sources, findings: Sequence[Finding]) -> str:
+    """Return "R", "L", or nothing where nobody has said: DICOM's Laterality (0020,0060)."""
+    said = {finding.laterality for finding in findings}
+    found = _LETTERS.get(said.pop(), "") if len(said) == 1 else ""
+    header = sources.headers[0]
+    own = str(header.get("Laterality") or header.get("ImageLaterality") or "")
+    if found and own in _LETTERS.values() and own != found:
+        raise InputError(
+            f"series {series.case_id}: its files say that this is the other side (Laterality "
+            f"{own}) than the findings ({found}). Check --laterality, or leave it out."
+        )
+    return found or own
 
 
 def write_dicom_results(folder: Path, results: DicomResults) -> tuple[Path, ...]:

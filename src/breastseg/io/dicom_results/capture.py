@@ -27,12 +27,15 @@ class Picture:
     slices: tuple[int, int]
 
 
-def capture(sources: Sources, picture: Picture, *, number: int, series_uid: str) -> Dataset:
+def capture(
+    sources: Sources, picture: Picture, *, number: int, series_uid: str, side: str
+) -> Dataset:
     """Return a picture as an instance of the study that it was made of.
 
     Args:
         number: of the instance in its series, from 1.
         series_uid: the same for all pictures of one call.
+        side: "R", "L", or "" where it is not known, or both.
     """
     attributes = series_attributes("Lesion overlays (research use)", number=_NUMBER)
     attributes["series_instance_uid"] = series_uid
@@ -50,9 +53,9 @@ def capture(sources: Sources, picture: Picture, *, number: int, series_uid: str)
     )
     # A sheet of several planes has no single orientation: the letters are in the picture.
     image.PatientOrientation = []
-    image.Laterality = sources.headers[0].get("Laterality") or ""
+    image.Laterality = side
     image.ImageComments = f"{picture.caption}. {RESEARCH_USE}"
-    image.DerivationDescription = "Overlay of lesions on planes of the source images"
+    image.DerivationDescription = "Overlay of lesions on the source images"
     image.BurnedInAnnotation = sources.headers[0].get("BurnedInAnnotation") or "NO"
     image.SourceImageSequence = _references(sources.of_slices(*picture.slices))
     return image

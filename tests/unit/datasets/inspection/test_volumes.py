@@ -91,9 +91,9 @@ def test_a_remark_on_a_series_is_passed_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rotation", "directions"),
     [
-        (np.eye(3), ["L", "P", "S"]),
-        (-np.eye(3), ["R", "A", "I"]),
-        (np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]]), ["S", "P", "L"]),
+        (np.eye(3), ["L", "P", "H"]),
+        (-np.eye(3), ["R", "A", "F"]),
+        (np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]]), ["H", "P", "L"]),
     ],
 )
 def test_directions_say_where_each_index_leads(rotation: np.ndarray, directions: list[str]) -> None:
