@@ -1,6 +1,6 @@
 """Time and memory of reading a CT series, and this reader beside SimpleITK on damaged series.
 
-    python benchmarks/dicom_reading.py speed [--slices 300]
+    python benchmarks/dicom_reading.py speed [--slices 300] [--workers 2]
     python benchmarks/dicom_reading.py damaged [--simpleitk PYTHON]
 
 The second needs SimpleITK, in any environment: name its Python. Series are synthetic.
@@ -25,7 +25,7 @@ from breastseg.io.dicom_series import read_series
 from tests.dicom_phantom import DAMAGES, SHAPE, SPACING_MM, write_series
 
 READ_IN_A_PROCESS = """
-import json, sys, time
+import json, os, resource, sys, time
 from pathlib import Path
 import pydicom.pixels, gdcm, scipy.ndimage
 from breastseg.io.dicom_series import read_series
@@ -33,13 +33,14 @@ def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 before = peak()
-start, cpu = time.perf_counter(), time.process_time()
-series = read_series(Path(sys.argv[1]))
+start, cpu = time.perf_counter(), sum(os.times()[:4])
+series = read_series(Path(sys.argv[1]), workers=int(sys.argv[2]))
 print(json.dumps({
     "seconds": time.perf_counter() - start,
-    "cpu": time.process_time() - cpu,
+    "cpu": sum(os.times()[:4]) - cpu,
     "volume": series.image.pixels.nbytes / 2**20,
     "memory": peak() - before,
+    "worker": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
 }))
 """
 
@@ -71,24 +72,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("speed", "damaged"))
     parser.add_argument("--slices", type=int, default=300)
+    parser.add_argument("--workers", type=int, default=2, help="processes that decode JPEG 2000")
     parser.add_argument("--simpleitk", default=sys.executable, help="a Python that has SimpleITK")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.what == "speed":
-            measure_speed(Path(folder), arguments.slices)
+            measure_speed(Path(folder), arguments.slices, arguments.workers)
         else:
             compare_damaged(Path(folder), arguments.simpleitk)
 
 
-def measure_speed(folder: Path, num_slices: int) -> None:
+def measure_speed(folder: Path, num_slices: int, workers: int) -> None:
     """Print seconds and memory for plain and JPEG 2000 slices of 512 x 512."""
     truth = write_series(folder / "s", shape=(num_slices, 512, 512), spacing=(1.0, 0.7, 0.7))
-    print("| encoding | slices | seconds | CPU seconds | volume, MiB | memory added, MiB | times |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    print_speed("uncompressed", truth.folder, num_slices)
+    print(
+        "| encoding | workers | slices | seconds | CPU seconds | volume, MiB "
+        "| memory added, MiB | times | each worker, MiB |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print_speed("uncompressed", truth.folder, num_slices, 1)
     for path in truth.paths:
         smooth(path)
-    print_speed("JPEG 2000 lossless", truth.folder, num_slices)
+    for number in (1, workers):
+        print_speed("JPEG 2000 lossless", truth.folder, num_slices, number)
 
 
 def smooth(path: Path) -> None:
@@ -102,15 +108,16 @@ def smooth(path: Path) -> None:
     dataset.save_as(path)
 
 
-def print_speed(name: str, folder: Path, num_slices: int) -> None:
-    """Read in a process of its own, so that its memory is the reader's."""
-    command = [sys.executable, "-c", READ_IN_A_PROCESS, str(folder)]
+def print_speed(name: str, folder: Path, num_slices: int, workers: int) -> None:
+    """Read in a process of its own, so that its memory is the reader's, its workers' apart."""
+    command = [sys.executable, "-c", READ_IN_A_PROCESS, str(folder), str(workers)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
     found = json.loads(run.stdout)
     print(
-        f"| {name} | {num_slices} | {found['seconds']:.1f} | {found['cpu']:.1f} "
+        f"| {name} | {workers} | {num_slices} | {found['seconds']:.1f} | {found['cpu']:.1f} "
         f"| {found['volume']:.0f} | {found['memory']:.0f} "
-        f"| {found['memory'] / found['volume']:.2f} |"
+        f"| {found['memory'] / found['volume']:.2f} "
+        f"| {'-' if workers == 1 else format(found['worker'], '.0f')} |"
     )
 
 

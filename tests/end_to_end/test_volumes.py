@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from breastseg.io.dicom_series import read_series
+from breastseg.io.nifti import write_nifti
 from breastseg.workflows import fetch as fetching
 from tests.dicom_masks import square, write_ct, write_rtstruct
+from tests.dicom_phantom import tilt, write_enhanced, write_series
 from tests.public_ct import FakeArchive
 
 
@@ -34,7 +37,7 @@ def test_a_mask_file_is_listed(breastseg, tree):
 def test_a_tree_is_inspected_with_volumes(breastseg, tree, tmp_path):
     answer = breastseg("inspect", tree, "--report", tmp_path / "report")
     assert answer.code == 0
-    assert "1 CT series of 1 patients, 1 with masks" in answer.out
+    assert "1 CT series of 1 patient, 1 with masks" in answer.out
     # 50 voxels of 3 x 0.8 x 0.7 mm.
     assert "0.084" in answer.out
     assert "not-closed" in answer.out
@@ -46,6 +49,45 @@ def test_a_tree_is_inspected_with_volumes(breastseg, tree, tmp_path):
     (case,) = document["cases"]
     assert case["geometry"]["directions"] == ["H", "P", "L"]
     assert case["masks"][0]["structures"][0]["volume_mm3"] == pytest.approx(84)
+    assert page.count("data:image/jpeg") == 1
+    assert "Planes through &#39;Tumour&#39;" in page
+
+
+def test_a_tilted_series_is_refused_and_straightened_on_request(breastseg, tmp_path):
+    truth = write_series(tmp_path / "ct")
+    tilt(truth, 2)
+    refused = breastseg("inspect", truth.folder)
+    assert refused.code == 1
+    assert "--resample-tilt" in refused.out
+    shown = breastseg("inspect", truth.folder, "--resample-tilt", "--json")
+    assert shown.code == 0
+    (case,) = json.loads(shown.out)["cases"]
+    assert case["geometry"]["shape"][0] == len(truth.paths)
+    assert any("tilt" in finding["message"] for finding in json.loads(shown.out)["findings"])
+
+
+def test_one_file_of_a_volume_is_inspected(breastseg, tmp_path):
+    series = read_series(write_enhanced(tmp_path / "enhanced").folder)
+    write_nifti(tmp_path / "v.nii.gz", series.image)
+    answer = breastseg("inspect", tmp_path / "v.nii.gz", "--report", tmp_path / "report")
+    assert answer.code == 0
+    assert "1 NIfTI volume" in answer.out
+    assert "axial slices from feet to head" in answer.out
+    assert "data:image/jpeg" in (tmp_path / "report" / "inspection.html").read_text()
+    one = breastseg("inspect", tmp_path / "enhanced", "--json")
+    (case,) = json.loads(one.out)["cases"]
+    assert case["geometry"]["shape"] == list(series.image.pixels.shape)
+
+
+@pytest.mark.data
+def test_planes_go_through_the_tumour_of_a_real_series(shared_data, breastseg, tmp_path):
+    study = shared_data / "ct" / "4d-lung-113_HM10395"
+    answer = breastseg("inspect", study, "--report", tmp_path / "report")
+    assert answer.code == 0
+    page = (tmp_path / "report" / "inspection.html").read_text()
+    assert "Planes through &#39;Tumor_c40&#39;" in page
+    assert "head first, supine, as the files claim (HFS)" in page
+    assert len(page) < 400_000
 
 
 def test_a_label_leaves_the_rest_out(breastseg, tree):

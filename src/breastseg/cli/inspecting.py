@@ -12,7 +12,10 @@ from breastseg.cli.options import AsJson, FillGaps, SegmentThreshold, hint
 def inspect(
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="A folder of scans and masks, or a SEG or RTSTRUCT."),
+        typer.Argument(
+            metavar="DATA",
+            help="A folder of scans and masks, a CT or NIfTI volume, a SEG or RTSTRUCT.",
+        ),
     ],
     report: Annotated[
         Path | None,
@@ -32,18 +35,26 @@ def inspect(
     ] = None,
     threshold: SegmentThreshold = 0.5,
     fill_gaps: FillGaps = False,
+    resample_tilt: Annotated[
+        bool,
+        typer.Option(
+            "--resample-tilt",
+            help="CT: straighten slices of a tilted gantry by interpolation; refused otherwise.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what is in a folder of scans and masks, and what is wrong with it.
 
     Pictures: looks for broken files, wrong masks, near duplicates and where they contradict each
     other, calipers, text, colour and Doppler, images unlike the rest, and tables that contradict
-    the files. CT series in DICOM: geometry, values, the masks that refer to each, and the volume
-    of each segment or ROI. A SEG or RTSTRUCT file alone: its segments or ROIs. The exit code is 1
+    the files. CT series in DICOM: how each lies in the patient, its values as a histogram, three
+    planes, the masks that refer to it, and the volume of each segment or ROI; a NIfTI volume
+    likewise. A SEG or RTSTRUCT file alone: its segments or ROIs. The exit code is 1
     when something would spoil a result.
 
         breastseg inspect Dataset_BUSI_with_GT --report inspection
-        breastseg inspect studies --label "*tumor*"
+        breastseg inspect studies --label "*tumor*" --report inspection
         breastseg inspect rtstruct.dcm
     """
     from breastseg.workflows import inspect_volumes as volumes
@@ -54,7 +65,7 @@ def inspect(
     if volumes.is_mask_file(data):
         return _mask_file(data, choice.labels, as_json=as_json)
     if volumes.holds_volumes(data):
-        inspection, show = _volumes(data, choice, report)
+        inspection, show = _volumes(data, choice, report, resample_tilt=resample_tilt)
     else:
         inspection, show = _pictures(data, report)
     document = inspection.to_document()
@@ -80,13 +91,24 @@ def _mask_file(path: Path, labels: tuple[str, ...], *, as_json: bool) -> None:
         print_structures(document)
 
 
-def _volumes(data: Path, choice: Any, report: Path | None) -> tuple[Any, Any]:
+def _volumes(
+    data: Path, choice: Any, report: Path | None, *, resample_tilt: bool
+) -> tuple[Any, Any]:
+    from breastseg.io.worker_processes import num_cpus
     from breastseg.report.volumes import print_volumes
     from breastseg.workflows.inspect_volumes import inspect_volumes
     from breastseg.workflows.progress import WorkBar
 
     with WorkBar() as bar:
-        return inspect_volumes(data, choice=choice, report=report, reading=bar), print_volumes
+        inspection = inspect_volumes(
+            data,
+            choice=choice,
+            resample_tilt=resample_tilt,
+            workers=num_cpus(),
+            report=report,
+            reading=bar,
+        )
+    return inspection, print_volumes
 
 
 def _pictures(data: Path, report: Path | None) -> tuple[Any, Any]:

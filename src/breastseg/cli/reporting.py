@@ -68,6 +68,7 @@ def results(
         breastseg results scans/ct mask.nii.gz --output results
         breastseg results ultrasound.dcm mask.png --laterality left --output results
     """
+    from breastseg.io.worker_processes import num_cpus
     from breastseg.report.results_page import print_results
     from breastseg.workflows import results as workflow
     from breastseg.workflows.progress import WorkBar, log_to_terminal
@@ -84,6 +85,7 @@ def results(
             algorithm=algorithm,
             laterality=None if laterality is None else laterality.value,
             overwrite=overwrite,
+            workers=num_cpus(),
             reading=bar,
         )
     if as_json:

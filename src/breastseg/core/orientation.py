@@ -20,6 +20,7 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 SHEAR_TOLERANCE = 2.5e-3
 """Cosine of two axes above which a grid is sheared: the sine of 0.15 degrees of gantry tilt."""
 _LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
+_ENDS = (("right", "left"), ("anterior", "posterior"), ("feet", "head"))
 _SECOND_LETTER_FROM = np.sin(np.radians(15))
 
 
@@ -62,6 +63,24 @@ def anatomy_of(affine: Affine) -> Anatomy:
     )
     signs = [1 if cosines[i, axis] >= 0 else -1 for i, axis in enumerate(axes)]
     return Anatomy((axes[0], axes[1], axes[2]), (signs[0], signs[1], signs[2]))
+
+
+def slices_in_words(affine: Affine, num_slices: int) -> str:
+    """Say which way the slices of an array are cut and stored, from the affine alone.
+
+    An oblique grid is called by the nearest plane. How the patient lay on the table is not in
+    an affine, only how the array lies in the patient.
+
+    >>> slices_in_words(np.eye(4)[[2, 1, 0, 3]], 20)
+    'axial slices from feet to head; anterior is up and right at the left'
+    """
+    anatomy = anatomy_of(affine)
+    patient_axes = [anatomy.axes.index(axis) for axis in range(3)]
+    # Where the first and the last index of each axis of the array lie in the patient.
+    ends = [_ENDS[patient][:: anatomy.signs[patient]] for patient in patient_axes]
+    plane = ("sagittal", "coronal", "axial")[patient_axes[0]]
+    slices = f"slices from {ends[0][0]} to {ends[0][1]}" if num_slices > 1 else "slice"
+    return f"{plane} {slices}; {ends[1][0]} is up and {ends[2][0]} at the left"
 
 
 def direction_letters(direction: Vector) -> str:

@@ -128,7 +128,8 @@ class ScanFault(CodedFault):
     GANTRY_TILT = (
         "gantry-tilt",
         "the slices are shifted evenly against each other: the gantry was tilted",
-        "In Python, read it with resample_tilt=True, which interpolates onto a straight grid.",
+        "Have it interpolated onto a straight grid: --resample-tilt of `breastseg inspect`, "
+        "resample_tilt of read_series.",
     )
     SHIFTED_SLICES = (
         "shifted-slices",

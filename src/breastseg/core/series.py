@@ -18,6 +18,11 @@ class Series:
     instance_paths: the file of each slice, in the order of the slices; one file for all where
         it is a multi-frame object.
     frame_of_reference_uid: None where the files name none.
+    slice_thickness_mm: SliceThickness, where all slices name the same; the geometry does not
+        rest on it.
+    patient_position: PatientPosition (0018,5100) as the file claims it, such as "HFS"; the
+        geometry does not rest on it.
+    padded_share: of the voxels in the files, what held no measurement and was set to the floor.
     notes: what a reader of the result should know, such as padding or burnt-in text.
     """
 
@@ -28,6 +33,9 @@ class Series:
     study_instance_uid: str
     instance_paths: tuple[Path, ...]
     frame_of_reference_uid: str | None = None
+    slice_thickness_mm: float | None = None
+    patient_position: str | None = None
+    padded_share: float = 0.0
     notes: tuple[str, ...] = ()
 
 

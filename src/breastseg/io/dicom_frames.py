@@ -29,6 +29,7 @@ class Frame:
     position: LPS of the centre of the first pixel, in mm.
     pixel_spacing_mm: between (rows, columns).
     slice_thickness_mm: None where the file names none.
+    patient_position: as the file claims it, such as "HFS"; None where it names none.
     slope, intercept: from stored values to HU.
     padding: lowest and highest stored value that stand for no measurement.
     lossy: whether the file says that it was ever compressed with loss.
@@ -43,6 +44,7 @@ class Frame:
     pixel_spacing_mm: tuple[float, float]
     slice_thickness_mm: float | None
     frame_of_reference_uid: str | None
+    patient_position: str | None
     slope: float
     intercept: float
     padding: tuple[int, int] | None
@@ -143,6 +145,7 @@ def _frame(path: Path, header: Dataset, index: int, hounsfield: bool) -> Frame:
         pixel_spacing_mm=(spacing[0], spacing[1]),
         slice_thickness_mm=thickness[0] if thickness and thickness[0] > 0 else None,
         frame_of_reference_uid=str(frame_of_reference) if frame_of_reference else None,
+        patient_position=str(header.get("PatientPosition") or "").strip() or None,
         slope=slope,
         intercept=intercept,
         padding=_padding(header),

@@ -1,7 +1,9 @@
 """Reading a DICOM CT series as one volume in HU, or refusing it; nothing is guessed."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -9,6 +11,7 @@ from jaxtyping import Float32
 from breastseg.core.image import Image, Pixels
 from breastseg.core.scan_faults import ScanError, ScanFault
 from breastseg.core.series import Series, series_case_id
+from breastseg.io.dicom_decoding import decode_frames
 from breastseg.io.dicom_files import (
     CT_KINDS,
     ULTRASOUND_KIND,
@@ -19,10 +22,11 @@ from breastseg.io.dicom_files import (
     refusing_malformed,
 )
 from breastseg.io.dicom_frames import Frame, ct_frames
-from breastseg.io.dicom_pixels import decode_frame
 from breastseg.io.gantry_tilt import straighten
 from breastseg.io.pydicom_silence import pydicom_silenced
 from breastseg.io.slice_stack import Stack, stack_frames
+
+_Value = TypeVar("_Value")
 
 Source = SeriesSummary | Path | Sequence[Path]
 
@@ -30,7 +34,7 @@ Source = SeriesSummary | Path | Sequence[Path]
 FLOOR_HU = -1024.0
 
 
-def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
+def read_series(source: Source, *, resample_tilt: bool = False, workers: int = 1) -> Series:
     """Read one CT series: single or multi-frame, or a single slice.
 
     Args:
@@ -38,6 +42,8 @@ def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
             series, beside which other modalities may lie.
         resample_tilt: interpolate slices of a tilted gantry onto a straight grid, with a note;
             they are refused otherwise.
+        workers: processes that decode a long compressed series; 1 starts none. The result and
+            the errors are the same.
 
     Returns:
         The series; voxels in HU, affine from (slice, row, column) to LPS.
@@ -49,7 +55,8 @@ def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
     stack = _read_stack(summary, hounsfield=True)
     if stack.tilt_degrees and not resample_tilt:
         raise ScanError(ScanFault.GANTRY_TILT, stack.frames[0].path, _tilted(stack))
-    pixels, notes = _hounsfield(stack.frames)
+    pixels, padded = _hounsfield(stack.frames, workers)
+    notes = _notes(stack.frames, padded)
     image = Image(pixels=pixels, affine=stack.affine)
     if stack.tilt_degrees:
         image = straighten(image, outside=FLOOR_HU)
@@ -62,6 +69,9 @@ def read_series(source: Source, *, resample_tilt: bool = False) -> Series:
         study_instance_uid=summary.study_instance_uid,
         instance_paths=_instance_paths(stack.frames),
         frame_of_reference_uid=stack.frames[0].frame_of_reference_uid,
+        slice_thickness_mm=_one_of({frame.slice_thickness_mm for frame in stack.frames}),
+        patient_position=_one_of({frame.patient_position for frame in stack.frames}),
+        padded_share=padded / pixels.size,
         notes=notes,
     )
 
@@ -112,6 +122,11 @@ def one_series(source: Source) -> SeriesSummary:
     return chosen[0]
 
 
+def _one_of(values: Set[_Value | None]) -> _Value | None:
+    """Return what all slices say, or None where they differ or are silent."""
+    return next(iter(values)) if len(values) == 1 else None
+
+
 def _instance_paths(frames: Sequence[Frame]) -> tuple[Path, ...]:
     paths = tuple(frame.path for frame in frames)
     return paths[:1] if len(set(paths)) == 1 else paths
@@ -124,19 +139,23 @@ def _tilted(stack: Stack) -> str:
     )
 
 
-def _hounsfield(frames: Sequence[Frame]) -> tuple[Pixels, tuple[str, ...]]:
-    """Decode frame by frame into one volume, so that no second copy is held."""
+def _hounsfield(frames: Sequence[Frame], workers: int) -> tuple[Pixels, int]:
+    """Decode frame by frame into one volume, so that no second copy is held.
+
+    Returns:
+        The volume, and how many of its voxels are padding.
+    """
     pixels = np.empty((len(frames), *frames[0].size), np.float32)
     padded = 0
-    for at, frame in enumerate(frames):
-        stored = decode_frame(frame.path, frame.index, frame.transfer_syntax)
-        if stored.shape != frame.size:
-            found = f"expected {frame.size} (rows, columns), decoded {stored.shape}"
-            raise ScanError(ScanFault.UNDECODABLE_PIXELS, frame.path, found)
-        np.multiply(stored, np.float32(frame.slope), out=pixels[at], casting="unsafe")
-        pixels[at] += np.float32(frame.intercept)
-        padded += _clear_padding(pixels[at], stored, frame)
-    return pixels, _notes(frames, padded)
+    with closing(decode_frames(frames, workers)) as decoded:
+        for frame, values, stored in zip(frames, pixels, decoded, strict=True):
+            if stored.shape != frame.size:
+                found = f"expected {frame.size} (rows, columns), decoded {stored.shape}"
+                raise ScanError(ScanFault.UNDECODABLE_PIXELS, frame.path, found)
+            np.multiply(stored, np.float32(frame.slope), out=values, casting="unsafe")
+            values += np.float32(frame.intercept)
+            padded += _clear_padding(values, stored, frame)
+    return pixels, padded
 
 
 def _notes(frames: Sequence[Frame], padded: int) -> tuple[str, ...]:

@@ -34,8 +34,11 @@ def read_any_image(path: Path, frame: int = 0) -> tuple[Image, Notes]:
     return read_image(path), ()
 
 
-def read_scan(path: Path) -> Series:
+def read_scan(path: Path, *, workers: int = 1) -> Series:
     """Read a CT series or an ultrasound image in DICOM: a file, or a folder with one series.
+
+    Args:
+        workers: processes that decode a long compressed series; 1 starts none.
 
     Raises:
         ScanError: see dicom_series.read_series and dicom_ultrasound.read_ultrasound.
@@ -47,7 +50,7 @@ def read_scan(path: Path) -> Series:
 
     summary = one_series(path)
     if summary.kind != ULTRASOUND_KIND:
-        return read_series(summary)
+        return read_series(summary, workers=workers)
     num_frames = sum(read_instance(each).num_frames for each in summary.paths)
     if num_frames > 1:
         raise GeometryError(

@@ -8,18 +8,12 @@ recipe.
 import contextlib
 import ctypes
 import itertools
-import multiprocessing
 import os
-import signal
-import sys
-import threading
-import types
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection
 from typing import Any, Self
 
 import cv2
@@ -27,6 +21,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from breastseg.core.errors import WorkerError
+from breastseg.io.worker_processes import CONTEXT, begin_worker, num_cpus, sheltered_start
 from breastseg.pipeline.batches import (
     Batch,
     Batching,
@@ -42,12 +37,6 @@ MOST_WORKERS = 8
 
 Array = Shaped[np.ndarray, "..."]
 
-# Spawned, not forked: a fork copies the locks of PyTorch's and TensorFlow's threads as held.
-_CONTEXT = multiprocessing.get_context("spawn")
-
-# One thread for each worker; read when NumPy is imported, that is, before _begin.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
 
 def automatic_workers(device: str) -> int:
     """Return how many worker processes a training on that device (cpu, cuda) takes.
@@ -61,14 +50,7 @@ def automatic_workers(device: str) -> int:
     """
     if device == "cpu":
         return 0
-    return min(MOST_WORKERS, _num_cpus() - 1)
-
-
-def _num_cpus() -> int:
-    """Count the processors that this process may use, which a container may restrict."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(MOST_WORKERS, num_cpus() - 1)
 
 
 class BatchSource:
@@ -138,7 +120,7 @@ class _SharedArray:
     @classmethod
     def create(cls, shape: tuple[int, ...], kind: type) -> Self:
         size = int(np.prod(shape)) * np.dtype(kind).itemsize
-        return cls(_CONTEXT.RawArray(ctypes.c_ubyte, size), shape, kind)
+        return cls(CONTEXT.RawArray(ctypes.c_ubyte, size), shape, kind)
 
     def array(self) -> Array:
         """View it."""
@@ -195,9 +177,9 @@ class _Workers:
         self._num_slots = count + 2
         self._shared = _Shared.create(cases, batching, self._num_slots)
         self._pool = ProcessPoolExecutor(
-            count, _CONTEXT, initializer=_begin, initargs=(self._shared, batching)
+            count, CONTEXT, initializer=_begin, initargs=(self._shared, batching)
         )
-        with _sheltered_start():
+        with sheltered_start():
             for _ in range(count):
                 self._pool.submit(os.getpid)  # each submission starts a process
 
@@ -235,33 +217,6 @@ class _Workers:
         self._pool.shutdown(cancel_futures=True)
 
 
-@contextlib.contextmanager
-def _sheltered_start() -> Iterator[None]:
-    """Start processes that Ctrl-C leaves to the parent, and that don't run the user's script.
-
-    A spawned process inherits the blocked signals and the environment. It would run the main
-    script again, which a script without `if __name__ == "__main__"` does not survive and which
-    may import PyTorch; a worker needs nothing of it.
-    """
-    main = sys.modules["__main__"]
-    environment = {name: os.environ.get(name) for name in _ONE_THREAD}
-    blocks = hasattr(signal, "pthread_sigmask")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    os.environ.update(_ONE_THREAD)
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        for name, value in environment.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 # What a worker holds while it lives: what is shared, the cases in it, and the batching.
 _held: tuple[_Shared, list[PreparedCase], Batching] | None = None
 
@@ -269,18 +224,9 @@ _held: tuple[_Shared, list[PreparedCase], Batching] | None = None
 def _begin(shared: _Shared, batching: Batching) -> None:
     """Prepare a worker."""
     global _held
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    begin_worker()
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     _held = (shared, shared.cases(), batching)
-
-
-def _end_with_the_parent() -> None:
-    """Wait for the parent's end, which also SIGKILL brings about, and follow it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _make(epoch: int, draws: Sequence[Draw], slot: int) -> int:

@@ -1,5 +1,6 @@
 """Pictures of a volume: three planes through each lesion, close-ups, maximum projections."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,10 @@ from breastseg.report.overlays import (
 from breastseg.report.volume_planes import PLANES, Plane, Viewer
 
 PANEL = 384
+_WIDE_PANEL = 576
 _GAP = 6
 _TEXT_SIZE = 14
+_LEAST_SIDE = 104
 _CLOSE_UP_TIMES = 2.5
 _SMALLEST_CLOSE_UP_MM = 40.0
 _BAR_LENGTHS_MM = (200, 100, 50, 20, 10, 5, 2, 1)
@@ -36,11 +39,17 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which HU are shown: black below level - width / 2, white above level + width / 2."""
+    """Which values are shown: black below level - width / 2, white above level + width / 2."""
 
     name: str
     level: float
     width: float
+    unit: str = " HU"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} window, level {self.level:g}{self.unit}, width {self.width:g}{self.unit}"
+        )
 
     def grey(self, pixels: np.ndarray) -> np.ndarray:
         """Return grey values from 0 to 255."""
@@ -95,6 +104,40 @@ def middle_picture(viewer: Viewer, style: Style) -> Colour:
     return _sheet([_row(planes, style, PANEL)], style, caption)
 
 
+def survey_picture(viewer: Viewer, number: int | None, window: Window) -> Colour:
+    """Return three planes through a structure, or through the middle where nothing was drawn.
+
+    Planes of a volume of one slice that would be lines are left out.
+
+    Args:
+        number: the label to look at, each plane where it is largest; all labels are outlined as
+            what a reader drew.
+    """
+    planes = [
+        viewer.plane(name, viewer.middle(name) if number is None else viewer.fullest(name, number))
+        for name in PLANES
+    ]
+    planes = [plane for plane in planes if min(plane.pixels.shape) > 1] or planes[:1]
+    style = Style(by_model=False, window=window)
+    row = _row(planes, style, _WIDE_PANEL)
+    if sum(panel.height for panel in row[1:]) + _GAP > row[0].height:
+        row = _row(planes, style, PANEL)
+    elif len(row) > 1:
+        row = [row[0], _pile(row[1:])]
+    return _sheet([row], style, None if number is None else "masks")
+
+
+def _pile(panels: Sequence[Pillow.Image]) -> Pillow.Image:
+    """Put panels below each other: low ones need not lie beside a high one."""
+    height = sum(panel.height + _GAP for panel in panels) - _GAP
+    pile = Pillow.new("RGB", (max(panel.width for panel in panels), height), STRIP_COLOUR)
+    y = 0
+    for panel in panels:
+        pile.paste(panel, ((pile.width - panel.width) // 2, y))
+        y += panel.height + _GAP
+    return pile
+
+
 def _row(planes: Sequence[Plane], style: Style, side: float) -> list[Pillow.Image]:
     px_per_mm = side / max(max(_size_mm(plane)) for plane in planes)
     return [_panel(plane, style, px_per_mm) for plane in planes]
@@ -142,8 +185,19 @@ def _panel(plane: Plane, style: Style, px_per_mm: float, *, box: Box | None = No
         top, left, bottom, end = box
         edges = (left * right, top * down, end * right - 1, bottom * down - 1)
         ImageDraw.Draw(canvas).rectangle(edges, outline=TEXT_COLOUR)
+    canvas = _at_least(canvas, _LEAST_SIDE)
     _annotate(canvas, plane, px_per_mm)
     return canvas
+
+
+def _at_least(canvas: Pillow.Image, side: int) -> Pillow.Image:
+    """Lay a picture that is too low or narrow for its letters onto black."""
+    if min(canvas.size) >= side:
+        return canvas
+    width, height = (max(length, side) for length in canvas.size)
+    black = Pillow.new("RGB", (width, height))
+    black.paste(canvas, ((width - canvas.width) // 2, (height - canvas.height) // 2))
+    return black
 
 
 def _annotate(canvas: Pillow.Image, plane: Plane, px_per_mm: float) -> None:
@@ -175,12 +229,21 @@ def _write(canvas: Pillow.Image, place: tuple[float, float], text: str, anchor: 
     )
 
 
-def _sheet(rows: Sequence[Sequence[Pillow.Image]], style: Style, caption: str) -> Colour:
-    """Put panels into rows and columns, with a strip below that names line and window."""
+def _sheet(rows: Sequence[Sequence[Pillow.Image]], style: Style, caption: str | None) -> Colour:
+    """Put panels into rows and columns, with a strip below that names line and window.
+
+    Args:
+        caption: what the lines outline; None where there is none, since nobody has looked.
+    """
     widths = [max(row[column].width for row in rows) for column in range(len(rows[0]))]
     heights = [max(panel.height for panel in row) for row in rows]
     strip = 2 * _TEXT_SIZE
     width = sum(widths) + _GAP * (len(widths) - 1)
+    text = f"{style.window}    research use only"
+    if caption is not None:
+        text = f"{'model' if style.by_model else 'reader'}: {caption}    {text}"
+    left = 8 if caption is None else 48
+    width = max(width, left + math.ceil(load_font(_TEXT_SIZE).getlength(text)) + 8)
     whole = Pillow.new("RGB", (width, sum(heights) + _GAP * len(heights) + strip), STRIP_COLOUR)
     y = 0
     for row, height in zip(rows, heights, strict=True):
@@ -189,15 +252,14 @@ def _sheet(rows: Sequence[Sequence[Pillow.Image]], style: Style, caption: str) -
             whole.paste(panel, (x + (breadth - panel.width) // 2, y))
             x += breadth + _GAP
         y += height + _GAP
-    colour = MODEL_COLOUR if style.by_model else READER_COLOUR
-    for start, end in ((8, 40),) if style.by_model else ((8, 16), (20, 28), (32, 40)):
-        edges = (start, y + strip // 2, end, y + strip // 2)
-        ImageDraw.Draw(whole).line(edges, fill=colour, width=3)
-    who = "model" if style.by_model else "reader"
-    window = style.window
-    text = (
-        f"{who}: {caption}    {window.name} window, level {window.level:g} HU, "
-        f"width {window.width:g} HU    research use only"
-    )
-    _write(whole, (48, y + strip / 2), text, "lm")
+    if caption is not None:
+        _draw_key(whole, y + strip // 2, by_model=style.by_model)
+    _write(whole, (left, y + strip / 2), text, "lm")
     return np.asarray(whole)
+
+
+def _draw_key(canvas: Pillow.Image, y: int, *, by_model: bool) -> None:
+    """Draw a piece of the line that outlines what a model marked or a reader drew."""
+    colour = MODEL_COLOUR if by_model else READER_COLOUR
+    for start, end in ((8, 40),) if by_model else ((8, 16), (20, 28), (32, 40)):
+        ImageDraw.Draw(canvas).line((start, y, end, y), fill=colour, width=3)

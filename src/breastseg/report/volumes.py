@@ -1,30 +1,59 @@
 """What an inspection of CT series and masks found, in the terminal and as a page."""
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import rich.box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from breastseg.datasets.inspection.volume_geometry import position_in_words
+from breastseg.datasets.inspection.volumes import NIFTI_LAYOUT
 from breastseg.report.inspection import findings_by_code, print_findings
-from breastseg.report.rendering import render
+from breastseg.report.rendering import percent, plural, render, require_local
+from breastseg.report.volume_figures import block_histogram, tissue_shares, value_histogram
+
+# Of a slice's thickness and the distance to the next.
+_SAME_LENGTH = 0.01
+_NUM_BLOCKS = 40
 
 
-def volumes_page(document: Mapping[str, Any]) -> str:
-    """Return the page of an inspection of volumes; document: inspection.json."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumePicture:
+    """Planes of a volume, as a data URI, with what they go through in words."""
+
+    case_id: str
+    url: str
+    caption: str
+
+    def __post_init__(self) -> None:
+        require_local(self.case_id, self.url)
+
+
+def volumes_page(document: Mapping[str, Any], pictures: Mapping[str, VolumePicture]) -> str:
+    """Return the page of an inspection of volumes.
+
+    Args:
+        document: inspection.json.
+        pictures: by case id, of the volumes that could be read.
+    """
     summary = document["summary"]
     cases = [
         {
             "case": case,
-            "geometry": _geometry(case["geometry"]),
+            "geometry": _described(case, document),
+            "picture": pictures.get(case["case"]),
+            "histogram": None if case["geometry"] is None else value_histogram(case["geometry"]),
             "structures": list(_structures(case["masks"])),
         }
         for case in document["cases"]
     ]
     return render(
         "volumes.html",
-        title=f"Inspection of {summary['volumes']:,} CT series",
+        title=f"Inspection of {_volumes(summary)}",
         summary=summary,
         spoils=document["spoils"],
         by_code=findings_by_code(document),
@@ -37,19 +66,50 @@ def print_volumes(document: Mapping[str, Any]) -> None:
     console = Console(highlight=False)
     summary = document["summary"]
     console.print(
-        f"{summary['root']}: {summary['volumes']} CT series of {summary['patients'] or 'unnamed'} "
-        f"patients, {summary['with_mask']} with masks",
+        f"{summary['root']}: {_volumes(summary)}{_patients(summary)}",
         markup=False,
     )
     for note in summary["notes"]:
         console.print(note, markup=False)
     for case in document["cases"]:
-        console.print(f"\n[bold]{case['case']}[/bold]  {case['patient'] or 'patient not named'}")
-        for name, value in _geometry(case["geometry"]).items():
-            console.print(f"  {name:8} {value}", markup=False)
+        console.print(f"\n[bold]{case['case']}[/bold]  {case['patient'] or ''}")
+        grid = Table.grid(padding=(0, 2))
+        for name, value in _described(case, document).items():
+            grid.add_row("", name, Text(value))
+        for line in _histogram_lines(console, case["geometry"]):
+            grid.add_row("", "", Text(line))
+        console.print(grid)
         if rows := list(_structures(case["masks"])):
             console.print(_table(rows))
     print_findings(console, document)
+
+
+def _volumes(summary: Mapping[str, Any]) -> str:
+    number = summary["volumes"]
+    if summary["layout"] == NIFTI_LAYOUT:
+        return plural(number, "NIfTI volume")
+    return f"{number:,} CT series"
+
+
+def _patients(summary: Mapping[str, Any]) -> str:
+    if summary["layout"] == NIFTI_LAYOUT:
+        return ""
+    patients = summary["patients"]
+    whose = "unnamed patients" if patients is None else plural(patients, "patient")
+    return f" of {whose}, {summary['with_mask']} with masks"
+
+
+def _histogram_lines(console: Console, geometry: Mapping[str, Any] | None) -> Iterator[str]:
+    """Say how the values are spread: as blocks too, where the terminal can show them."""
+    if geometry is None:
+        return
+    if not console.options.ascii_only:
+        histogram = geometry["histogram"]
+        end = histogram["start"] + histogram["width"] * len(histogram["counts"])
+        blocks = block_histogram(histogram["counts"], _NUM_BLOCKS)
+        yield f"{histogram['start']:g} {blocks} {end:g}"
+    if geometry["tissues"]:
+        yield tissue_shares(geometry)
 
 
 def print_structures(document: Mapping[str, Any]) -> None:
@@ -86,21 +146,56 @@ def _table(rows: list[dict[str, str]]) -> Table:
     return table
 
 
-def _geometry(geometry: Mapping[str, Any] | None) -> dict[str, str]:
-    if geometry is None:
-        return {"volume": "refused: see the findings"}
+def _described(case: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, str]:
+    """Say how a volume lies and what it holds, or why it was refused."""
+    if case["geometry"] is not None:
+        return dict(_geometry(case["geometry"]))
+    reasons = [
+        finding["message"]
+        for finding in document["findings"]
+        if finding["code"] == "series-refused" and case["case"] in finding["cases"]
+    ]
+    return {"refused": " ".join(reasons)}
+
+
+def _geometry(geometry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     slices, rows, columns = geometry["shape"]
-    described = {"voxels": f"{slices} slices of {rows} x {columns}"}
+    yield "voxels", f"{plural(slices, 'slice')} of {rows} x {columns}"
     if geometry["spacing_mm"]:
         spacing = " x ".join(f"{each:g}" for each in geometry["spacing_mm"])
         extent = " x ".join(f"{each:g}" for each in geometry["extent_mm"])
-        described["spacing"] = f"{spacing} mm (slice, row, column); {extent} mm in all"
-        leads = ", ".join(geometry["directions"])
+        yield "spacing", f"{spacing} mm (slice, row, column)"
+        yield "extent", f"{extent} mm"
         off = geometry["oblique_degrees"]
-        described["axes to"] = leads + (f"; {off:g} degrees oblique" if off else "")
-    hu = geometry["hu"]
-    described["HU"] = f"{hu['min']:g} to {hu['max']:g}, median {hu['median']:g}"
-    return described
+        yield "lies", geometry["slices"] + (f"; {off:g} degrees oblique" if off else "")
+    if "patient_position" in geometry:
+        yield from _claims(geometry)
+    values, unit = geometry["hu"], "" if geometry["in_hu"] else " (the file names no unit)"
+    name = "HU" if geometry["in_hu"] else "values"
+    text = f"{values['min']:g} to {values['max']:g}, median {values['median']:g}{unit}"
+    yield name, text
+
+
+def _claims(geometry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    position = geometry["patient_position"]
+    if position is None:
+        yield "position", "not in the files"
+    else:
+        yield "position", f"{position_in_words(position)}, as the files claim ({position})"
+    yield "thickness", _thickness(geometry["slice_thickness_mm"], geometry)
+    share = geometry["padded_share"]
+    yield "padding", f"{percent(share)} of the voxels in the files" if share else "none"
+
+
+def _thickness(thickness: float | None, geometry: Mapping[str, Any]) -> str:
+    """Set SliceThickness against the distance of the slices."""
+    if thickness is None:
+        return "not in the files, or not the same for all slices"
+    apart = geometry["spacing_mm"][0]
+    if geometry["shape"][0] == 1 or math.isclose(thickness, apart, rel_tol=_SAME_LENGTH):
+        return f"{thickness:g} mm"
+    how = "they overlap" if thickness > apart else "between them lies what no slice shows"
+    return f"{thickness:g} mm, for slices {apart:g} mm apart: {how}"
 
 
 def _structures(masks: list[Mapping[str, Any]]) -> Iterator[dict[str, str]]:

@@ -1,31 +1,48 @@
-"""breastseg inspect, where the data are CT series and masks in DICOM."""
+"""breastseg inspect, where the data are CT series, their masks in DICOM, or a NIfTI volume."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
-from breastseg.core.errors import InputError, LayoutError
+import numpy as np
+
+from breastseg.core.errors import InputError
+from breastseg.core.image import Pixels
+from breastseg.datasets.inspection.volume_marks import Sight
 from breastseg.datasets.inspection.volumes import (
     MaskChoice,
     VolumeInspection,
+    find_volumes,
     list_structures,
+    look_away,
 )
 from breastseg.datasets.inspection.volumes import inspect_volumes as inspect_tree
-from breastseg.datasets.layouts import find_data_set
 from breastseg.io.atomic import write_json, write_text
 from breastseg.io.dicom_masks import is_mask_file
-from breastseg.report.volumes import volumes_page
+from breastseg.io.dicom_series import read_series
+from breastseg.io.file_kinds import is_nifti
+from breastseg.io.raster import encode_jpeg
+from breastseg.report.rendering import data_uri
+from breastseg.report.volume_planes import Viewer
+from breastseg.report.volume_views import SOFT_TISSUE, Window, survey_picture
+from breastseg.report.volumes import VolumePicture, volumes_page
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 
 __all__ = ["MaskChoice", "holds_volumes", "inspect_volumes", "is_mask_file", "list_structures"]
+
+_SHOWN_PERCENTILES = (1, 99)
+_NUM_SAMPLED = 1_000_000
 
 log = logging.getLogger(__name__)
 
 
 def holds_volumes(data: Path) -> bool:
-    """Whether a folder is a tree of DICOM studies with CT series."""
+    """Whether a path is a tree of DICOM studies with CT series, one CT file, or a NIfTI volume."""
+    if data.is_file() and is_nifti(data):
+        return True
     try:
-        found = find_data_set(data, on_fault=lambda fault: None, volumes=True)
-    except (LayoutError, InputError):
+        found = find_volumes(data, on_fault=lambda fault: None)
+    except InputError:
         return False
     return any(case.series_paths for case in found.cases)
 
@@ -34,14 +51,19 @@ def inspect_volumes(
     data: Path,
     *,
     choice: MaskChoice | None = None,
+    resample_tilt: bool = False,
+    workers: int = 1,
     report: Path | None = None,
     reading: Reading | None = None,
 ) -> VolumeInspection:
-    """Inspect a tree of DICOM studies: geometry, values, structures and their volumes.
+    """Inspect volumes: geometry, values, three planes, structures and their volumes.
 
     Args:
-        data: a folder with CT series, and SEG or RTSTRUCT files that refer to them.
+        data: a folder with CT series, and SEG or RTSTRUCT files that refer to them; one file of
+            a CT series; or a NIfTI volume.
         choice: which structures are measured, and how; all of them by default.
+        resample_tilt: straighten the slices of a tilted gantry; they are refused otherwise.
+        workers: processes that decode long compressed series; 1 starts none.
         report: where inspection.json and inspection.html go; None writes nothing.
         reading: told of the progress.
 
@@ -51,17 +73,44 @@ def inspect_volumes(
     """
     choice = choice or MaskChoice()
     reading = reading or silent_reading
+    read = partial(read_series, resample_tilt=resample_tilt, workers=workers)
     if report is None:
-        return inspect_tree(data, choice, reading)
+        return inspect_tree(data, choice, reading, read=read, look=look_away)
+    pictures: dict[str, VolumePicture] = {}
+
+    def look(sight: Sight) -> None:
+        pictures[sight.case_id] = _picture(sight)
+
     with log_file(report):
-        inspection = inspect_tree(data, choice, reading)
+        inspection = inspect_tree(data, choice, reading, read=read, look=look)
         document = inspection.to_document()
         write_json(report / "inspection.json", document)
-        write_text(report / "inspection.html", volumes_page(document))
+        write_text(report / "inspection.html", volumes_page(document, pictures))
         log.info(
-            "%s: %d CT series, %d findings",
+            "%s: %d volumes, %d findings",
             data,
             len(inspection.records),
             len(inspection.findings),
         )
     return inspection
+
+
+def _picture(sight: Sight) -> VolumePicture:
+    """Draw three planes as JPEG, so that a page over many series stays small."""
+    window = SOFT_TISSUE if sight.in_hu else _window_of(sight.image.pixels)
+    picture = survey_picture(Viewer.of(sight.image, sight.labels), sight.number, window)
+    caption = "Planes through the middle of the volume"
+    if len(sight.image.pixels) == 1:
+        caption = "The one slice"
+    if sight.through is not None:
+        caption = f"Planes through '{sight.through}', each where its largest part is largest"
+    return VolumePicture(
+        case_id=sight.case_id, url=data_uri(encode_jpeg(picture), "jpeg"), caption=caption
+    )
+
+
+def _window_of(pixels: Pixels) -> Window:
+    """Return a window for values of an unknown unit, from a sample of the voxels."""
+    sample = pixels.ravel()[:: max(1, pixels.size // _NUM_SAMPLED)]
+    low, high = (float(each) for each in np.percentile(sample, _SHOWN_PERCENTILES))
+    return Window("1st to 99th percentile", (low + high) / 2, max(high - low, 1e-6), unit="")

@@ -70,6 +70,7 @@ def results(
     algorithm: str | None = None,
     laterality: Laterality | None = None,
     overwrite: bool = False,
+    workers: int = 1,
     reading: Reading = silent_reading,
 ) -> ResultsMade:
     """Write SEG, structured report, secondary captures, measures, NIfTI and one page.
@@ -85,6 +86,7 @@ def results(
         algorithm: "name" or "name version" of what marked the lesions; None for a reader.
         laterality: of the breast, where one is known for all lesions.
         overwrite: replace results that are there.
+        workers: processes that decode a long compressed series; 1 starts none.
         reading: told of the progress.
 
     Raises:
@@ -102,7 +104,7 @@ def results(
         )
     with log_file(output):
         reading("Reading", 1, _NUM_STEPS)
-        series = read_scan(series_path)
+        series = read_scan(series_path, workers=workers)
         label_map, notes = read_series_mask(
             mask_path, series, labels, threshold=threshold, fill_gaps=fill_gaps
         )

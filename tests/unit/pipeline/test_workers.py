@@ -144,7 +144,7 @@ def test_the_start_leaves_the_parent_as_it_was(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     before, main = dict(os.environ), sys.modules["__main__"]
-    with workers._sheltered_start():
+    with workers.sheltered_start():
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
         assert sys.modules["__main__"] is not main
     assert dict(os.environ) == before
@@ -154,6 +154,6 @@ def test_the_start_leaves_the_parent_as_it_was(monkeypatch):
 
 @pytest.mark.parametrize(("cpus", "expected"), [(1, 0), (2, 1), (4, 3), (64, 8)])
 def test_a_gpu_gets_as_many_workers_as_there_are_cores_to_spare(cpus, expected, monkeypatch):
-    monkeypatch.setattr(workers, "_num_cpus", lambda: cpus)
+    monkeypatch.setattr(workers, "num_cpus", lambda: cpus)
     assert automatic_workers("cuda") == expected
     assert automatic_workers("cpu") == 0

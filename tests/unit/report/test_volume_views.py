@@ -13,6 +13,7 @@ from breastseg.report.volume_views import (
     lesion_picture,
     middle_picture,
     projection_picture,
+    survey_picture,
 )
 from tests.made_series import affine_of
 
@@ -120,3 +121,34 @@ def test_a_volume_of_one_slice_and_one_without_a_lesion_are_drawn():
     (lesion,) = measure_lesions(image, labels, in_hu=True)
     assert lesion_picture(viewer, lesion, Style(True)).ndim == 3
     assert projection_picture(viewer, Style(True)).ndim == 3
+
+
+def outlined(picture):
+    """Return the columns with the colour of what a reader drew, without the strip below."""
+    return np.flatnonzero((picture == np.array(READER_COLOUR)).all(axis=-1)[:-28].any(axis=0))
+
+
+def test_a_survey_goes_through_the_structure_that_is_named():
+    labels = np.zeros((10, 40, 40), np.int32)
+    labels[1:3, 4:12, 4:12] = 3
+    image = Image(pixels=np.zeros(labels.shape, np.float32), affine=affine_of())
+    viewer = Viewer.of(image, labels)
+    assert outlined(survey_picture(viewer, 3, SOFT_TISSUE)).size > 50
+    assert not outlined(survey_picture(viewer, None, SOFT_TISSUE)).size
+
+
+def test_a_survey_piles_low_planes_beside_the_axial_one():
+    low = survey_picture(made((1.0, 1.0, 1.0))[0], None, SOFT_TISSUE)
+    # Axial 40 by 40 mm; beside it coronal and sagittal, 10 mm high and 40 wide.
+    assert low.shape[:2] == (576 + 6 + 28, 2 * 576 + 6)
+    high = survey_picture(made((5.0, 1.0, 1.0))[0], None, SOFT_TISSUE)
+    assert high.shape[1] == pytest.approx((40 + 40 + 40) * 384 / 50 + 12, abs=3)
+
+
+def test_a_survey_of_one_slice_shows_that_slice_alone():
+    affine = affine_of(spacing_mm=(5.0, 0.5, 0.5))
+    image = Image(pixels=np.zeros((1, 30, 20), np.float32), affine=affine)
+    labels = np.broadcast_to(np.int32(0), image.pixels.shape)
+    picture = survey_picture(Viewer.of(image, labels), None, SOFT_TISSUE)
+    assert picture.shape[0] == 576 + 6 + 28
+    assert not outlined(picture).size

@@ -1,4 +1,4 @@
-"""Looking at CT series and their masks: geometry, values, structures and their volumes."""
+"""Looking at volumes and their masks: geometry, values, structures and their volumes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,16 +11,22 @@ from scipy import ndimage
 from breastseg.core.errors import InputError
 from breastseg.core.image import Image
 from breastseg.core.mask_faults import MaskError
-from breastseg.core.orientation import direction_letters
 from breastseg.core.scan_faults import ScanError
 from breastseg.core.series import Series
 from breastseg.core.structure import MaskFile, Structure, StructureMask
 from breastseg.datasets.cases import CaseFiles, DataSet
+from breastseg.datasets.dicom_tree import find_dicom_tree
 from breastseg.datasets.faults import Fault
 from breastseg.datasets.inspection.findings import Finding, Severity, in_order
+from breastseg.datasets.inspection.volume_geometry import describe_geometry, describe_series
+from breastseg.datasets.inspection.volume_marks import Marks, Sight, unmarked
 from breastseg.datasets.layouts import find_data_set
 from breastseg.io.dicom_masks import DEFAULT_THRESHOLD, MaskReader, describe_mask_file, fits
 from breastseg.io.dicom_series import read_series
+from breastseg.io.file_kinds import is_nifti
+from breastseg.io.nifti import read_nifti
+
+NIFTI_LAYOUT = "NIfTI volume"
 
 Progress = Callable[[str, int, int], None]
 
@@ -37,6 +43,17 @@ class MaskChoice:
     labels: tuple[str, ...] = ()
     threshold: float = DEFAULT_THRESHOLD
     fill_gaps: bool = False
+
+
+ReadSeries = Callable[[Sequence[Path]], Series]
+"""Reads the files of one series; io.dicom_series.read_series with some of its options."""
+
+Look = Callable[[Sight], None]
+"""Told of each volume that was read; it must not keep the pixels."""
+
+
+def look_away(sight: Sight) -> None:
+    """Draw nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,71 +120,94 @@ class VolumeInspection:
         }
 
 
-def inspect_volumes(root: Path, choice: MaskChoice, progress: Progress) -> VolumeInspection:
-    """Inspect a tree of DICOM studies. What is wrong with single files stops nothing.
+def inspect_volumes(
+    root: Path,
+    choice: MaskChoice,
+    progress: Progress,
+    *,
+    read: ReadSeries = read_series,
+    look: Look = look_away,
+) -> VolumeInspection:
+    """Inspect volumes. What is wrong with single files stops nothing.
 
     Args:
+        root: a tree of DICOM studies, one DICOM file of a CT series, or a NIfTI volume.
         choice: which structures are brought onto their series and measured.
         progress: told what is being done, how many are done and how many there are.
+        read: reads a series.
+        look: shown each volume that could be read, with its masks.
 
     Raises:
         LayoutError: there is no such folder, or no CT series in it.
     """
     faults: list[Fault] = []
-    data_set = find_data_set(root, on_fault=faults.append, volumes=True)
+    data_set = find_volumes(root, faults.append)
     records = []
     for files in data_set.cases:
-        records.append(_inspect_case(files, choice))
+        if files.series_paths:
+            records.append(_inspect_series(files, choice, read, look))
+        else:
+            records.append(_inspect_nifti(files, look))
         progress("Inspecting CT series and masks", len(records), len(data_set.cases))
     general = [Finding(code=each.code, cases=(), message=str(each.error)) for each in faults]
     findings = in_order([*general, *(f for record in records for f in record.findings)])
     return VolumeInspection(data_set=data_set, records=tuple(records), findings=tuple(findings))
 
 
-def _inspect_case(files: CaseFiles, choice: MaskChoice) -> VolumeRecord:
+def find_volumes(root: Path, on_fault: Callable[[Fault], None]) -> DataSet:
+    """Find CT series in a folder or in one DICOM file, or take a NIfTI volume for itself.
+
+    Raises:
+        LayoutError: there is no such folder, or nothing in it of a known layout.
+    """
+    if not root.is_file():
+        return find_data_set(root, on_fault=on_fault, volumes=True)
+    if is_nifti(root):
+        case = CaseFiles(case_id=root.name.partition(".nii")[0], image_path=root)
+        return DataSet(layout=NIFTI_LAYOUT, root=root, cases=(case,))
+    return find_dicom_tree(root, on_fault)
+
+
+def _inspect_series(
+    files: CaseFiles, choice: MaskChoice, read: ReadSeries, look: Look
+) -> VolumeRecord:
     findings: list[Finding] = []
     try:
-        series = read_series(files.series_paths)
+        series = read(files.series_paths)
     except ScanError as error:
-        refused = Finding(code="series-refused", cases=(files.case_id,), message=str(error))
+        refused = _refused(files, error)
         masks = tuple(_listed(path) for path in files.mask_paths or ())
         return VolumeRecord(files=files, masks=masks, findings=(refused,))
-    masks = tuple(_inspect_mask(path, series, choice, findings) for path in files.mask_paths or ())
+    marks = Marks(series.image.pixels.shape)
+    masks = tuple(
+        _inspect_mask(path, series, choice, findings, marks) for path in files.mask_paths or ()
+    )
     findings += _notes(files.case_id, series.notes)
-    geometry = describe_geometry(series.image)
-    return VolumeRecord(files=files, geometry=geometry, masks=masks, findings=tuple(findings))
+    look(marks.sight(files.case_id, series.image))
+    return VolumeRecord(
+        files=files,
+        geometry=describe_series(series),
+        masks=masks,
+        findings=tuple(findings),
+    )
+
+
+def _inspect_nifti(files: CaseFiles, look: Look) -> VolumeRecord:
+    try:
+        image = read_nifti(files.image_path)
+    except ScanError as error:
+        return VolumeRecord(files=files, findings=(_refused(files, error),))
+    look(unmarked(files.case_id, image, in_hu=False))
+    return VolumeRecord(files=files, geometry=describe_geometry(image, in_hu=False))
+
+
+def _refused(files: CaseFiles, error: ScanError) -> Finding:
+    return Finding(code="series-refused", cases=(files.case_id,), message=str(error))
 
 
 def _notes(case_id: str, notes: Sequence[str]) -> Iterator[Finding]:
     for note in notes:
         yield Finding(code="series-note", cases=(case_id,), message=note)
-
-
-def describe_geometry(image: Image) -> dict[str, Any]:
-    """Return shape, spacing, extent, directions and values of a volume, in plain values.
-
-    directions: where each index leads, such as "H", "P", "L" for (slice, row, column) to
-    head, posterior and left; with further letters where the grid is oblique, as in DICOM.
-    """
-    spacing = image.spacing_mm
-    low, middle, high = (float(each) for each in np.percentile(image.pixels, (0, 50, 100)))
-    described: dict[str, Any] = {
-        "shape": list(image.pixels.shape),
-        "hu": {"min": low, "median": middle, "max": high},
-        "spacing_mm": None,
-        "extent_mm": None,
-        "directions": None,
-        "oblique_degrees": None,
-    }
-    if spacing is not None and image.affine is not None:
-        cosines = image.affine[:3, :3] / np.array(spacing)
-        described["spacing_mm"] = [round(each, 4) for each in spacing]
-        extent = np.array(spacing) * image.pixels.shape
-        described["extent_mm"] = [round(float(each), 1) for each in extent]
-        described["directions"] = [direction_letters(column) for column in cosines.T]
-        off = np.degrees(np.arccos(np.clip(np.abs(cosines).max(axis=0), 0, 1))).max()
-        described["oblique_degrees"] = round(float(off), 2)
-    return described
 
 
 def _listed(path: Path) -> dict[str, Any]:
@@ -215,7 +255,11 @@ def _structure(structure: Structure) -> dict[str, Any]:
 
 
 def _inspect_mask(
-    path: Path, series: Series, choice: MaskChoice, findings: list[Finding]
+    path: Path,
+    series: Series,
+    choice: MaskChoice,
+    findings: list[Finding],
+    marks: Marks,
 ) -> dict[str, Any]:
     """Read a mask structure by structure, so that one that is refused hides no other."""
     case = (series.case_id,)
@@ -232,7 +276,7 @@ def _inspect_mask(
         if choice.labels and not fits(structure.name, choice.labels):
             continue
         try:
-            rows.append(_measured(reader.read(structure), series.image))
+            rows.append(_measured(reader.read(structure), series.image, marks))
         except MaskError as error:
             rows.append({**_structure(structure), "refused": error.fault.value})
             findings.append(Finding(code="structure-refused", cases=case, message=str(error)))
@@ -243,12 +287,14 @@ def _inspect_mask(
     return {**_header(reader.file), "structures": rows}
 
 
-def _measured(mask: StructureMask, image: Image) -> dict[str, Any]:
+def _measured(mask: StructureMask, image: Image, marks: Marks) -> dict[str, Any]:
     volume = mask.volume_mm3(image)
+    parts, num_parts = ndimage.label(mask.mask, structure=_ALL_NEIGHBOURS)
+    marks.add(mask.structure, parts)
     return {
         **_structure(mask.structure),
         "voxels": int(np.count_nonzero(mask.mask)),
         "volume_mm3": None if volume is None else round(volume, 1),
-        "lesions": int(ndimage.label(mask.mask, structure=_ALL_NEIGHBOURS)[1]),
+        "lesions": int(num_parts),
         "notes": list(mask.notes),
     }

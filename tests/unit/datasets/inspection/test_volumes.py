@@ -7,10 +7,10 @@ import pytest
 from pydicom import dcmread
 
 from breastseg.core.image import Image
+from breastseg.datasets.inspection.volume_geometry import describe_geometry
 from breastseg.datasets.inspection.volumes import (
     MaskChoice,
     VolumeInspection,
-    describe_geometry,
     inspect_volumes,
     list_structures,
 )
