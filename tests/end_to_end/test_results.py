@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 from breastseg.cli import app
+from breastseg.core.geometry import Grid, resample_labels
 from breastseg.io.dicom_series import read_series
 from breastseg.io.nifti_mask import read_label_map, write_label_map
 from tests.dicom_masks import square, write_rtstruct
@@ -181,3 +182,34 @@ def test_a_gap_between_contours_is_filled_when_asked_for(scan):
     document = json.loads(done.stdout)
     assert [lesion["num_voxels"] for lesion in document["lesions"]] == [75]
     assert "Interpolated" in document["notes"][0]
+
+
+def test_a_mask_of_another_grid_is_resampled_where_asked_for(scan):
+    series = read_series(scan / "ct")
+    grid = Grid(shape=series.image.pixels.shape, affine=series.image.affine)
+    finer = grid.with_spacing(tuple(np.array(grid.spacing_mm) / 3))
+    labels = read_label_map(scan / "mask.nii.gz", shape=grid.shape, affine=grid.affine)
+    write_label_map(scan / "fine.nii.gz", resample_labels(labels, grid.affine, finer), finer.affine)
+    refused = run(scan / "ct", scan / "fine.nii.gz", "--output", scan / "out")
+    assert refused.exit_code == 2
+    assert "--resample-mask" in refused.output
+    done = run(
+        *(scan / "ct", scan / "fine.nii.gz", "--output", scan / "out", "--json"), "--resample-mask"
+    )
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [lesion["num_voxels"] for lesion in document["lesions"]] == [100, 20]
+    assert any("resampled" in note for note in document["notes"])
+
+
+def test_a_label_that_resampling_would_lose_is_an_error(scan):
+    series = read_series(scan / "ct")
+    grid = Grid(shape=series.image.pixels.shape, affine=series.image.affine)
+    finer = grid.with_spacing(tuple(np.array(grid.spacing_mm) / 4))
+    labels = np.zeros(finer.shape, np.int32)
+    labels[:8], labels[0, 0, 0] = 1, 2
+    write_label_map(scan / "thin.nii.gz", labels, finer.affine)
+    refused = run(scan / "ct", scan / "thin.nii.gz", "--output", scan / "out", "--resample-mask")
+    assert refused.exit_code == 2
+    assert "such as 2" in " ".join(refused.output.split())
+    assert not (scan / "out" / "lesions.json").exists()

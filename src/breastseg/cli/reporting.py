@@ -45,6 +45,12 @@ def results(
     ] = None,
     threshold: SegmentThreshold = 0.5,
     fill_gaps: FillGaps = False,
+    resample_mask: Annotated[
+        bool,
+        typer.Option(
+            "--resample-mask", help="NIfTI on another grid: take the nearest label for each voxel."
+        ),
+    ] = False,
     algorithm: Annotated[
         str | None,
         typer.Option(
@@ -82,6 +88,7 @@ def results(
             labels=label or (),
             threshold=threshold,
             fill_gaps=fill_gaps,
+            resample_mask=resample_mask,
             algorithm=algorithm,
             laterality=None if laterality is None else laterality.value,
             overwrite=overwrite,

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from breastseg.core.errors import GeometryError, LayoutError
 from breastseg.core.image import Case, Image, LabelMap
+from breastseg.core.orientation import farthest_mm
 from breastseg.datasets.faults import Fault, OnFault, refuse
 from breastseg.io.file_kinds import is_nifti
 from breastseg.io.images import read_any_image
@@ -118,11 +119,11 @@ def _read_nifti(path: Path) -> Image:
 def _check_affine(path: Path, drawn: Image, image_path: Path, image: Image) -> None:
     if drawn.affine is None or image.affine is None:
         return
-    apart = float(np.abs(drawn.affine - image.affine).max())
+    apart = farthest_mm(drawn.affine, image.affine, image.pixels.shape)
     if apart > _SAME_GRID_MM:
         raise GeometryError(
-            f"{path}: the mask must have the affine of its image {image_path.name}, but they "
-            f"differ by {apart:.3g} mm. Export it on the grid of the image."
+            f"{path}: the mask must have the affine of its image {image_path.name}, but their "
+            f"voxels lie up to {apart:.3g} mm apart. Export it on the grid of the image."
         )
 
 

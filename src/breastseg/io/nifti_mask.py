@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from breastseg.core.errors import GeometryError, ReferenceMaskError
+from breastseg.core.geometry import Grid, resample_labels
 from breastseg.core.image import Image, LabelMap, Pixels
 from breastseg.core.orientation import Affine, farthest_mm
 from breastseg.io.nifti import read_nifti, write_nifti
@@ -41,6 +42,38 @@ def read_label_map(path: Path, *, shape: tuple[int, int, int], affine: Affine) -
     return np.ascontiguousarray(turned, np.int32)
 
 
+def resample_label_map(path: Path, grid: Grid) -> tuple[LabelMap, tuple[str, ...]]:
+    """Read a label map that may lie on another grid, and carry it to that of a series.
+
+    Returns:
+        Labels on the grid, each voxel with the one nearest to its centre, and a note where that
+        changed anything.
+
+    Raises:
+        ScanError, ReferenceMaskError: as read_label_map.
+        GeometryError: a label has no voxel left: it lies outside, or between the voxels.
+    """
+    try:
+        return read_label_map(path, shape=grid.shape, affine=grid.affine), ()
+    except GeometryError:
+        stored = read_nifti(path)
+    assert stored.affine is not None
+    labels = stored.pixels.astype(np.int32)
+    carried = resample_labels(labels, stored.affine, grid)
+    lost = np.setdiff1d(labels, carried)
+    if lost.any():
+        raise GeometryError(
+            f"{path}: expected every label on the grid of the series, but {lost[lost > 0].size} "
+            f"have no voxel there, such as {lost[lost > 0][0]}: they lie outside the series, or "
+            "are thinner than its voxels. Draw them on the series itself."
+        )
+    before, after = _volume_ml(labels, stored.affine), _volume_ml(carried, grid.affine)
+    return carried, (
+        "The mask lay on another grid and was resampled: each voxel of the series took the label "
+        f"nearest to its centre. Volume of all labels: {before:.3f} ml before, {after:.3f} ml now.",
+    )
+
+
 def write_label_map(path: Path, labels: LabelMap, affine: Affine) -> None:
     """Write a label map with the least of 8 and 16 bits that holds it; see write_nifti.
 
@@ -52,6 +85,11 @@ def write_label_map(path: Path, labels: LabelMap, affine: Affine) -> None:
     # 32-bit floats hold whole numbers up to 2 ** 24.
     image = Image(pixels=labels.astype(np.float32), affine=affine)
     write_nifti(path, image, dtype=dtype)
+
+
+def _volume_ml(labels: LabelMap, affine: Affine) -> float:
+    voxel_mm3 = abs(float(np.linalg.det(affine[:3, :3])))
+    return np.count_nonzero(labels) * voxel_mm3 / 1000
 
 
 def _require_labels(path: Path, values: Pixels) -> None:
@@ -92,6 +130,6 @@ def _other_grid(path: Path, stored: Image, shape: tuple[int, ...], how: str) -> 
     return GeometryError(
         f"{path}: the mask must lie on the grid of the series within {TOLERANCE_MM} mm, but {how}: "
         f"the mask has {stored.pixels.shape} slices, rows and columns in its own order, the series "
-        f"{shape}. Resample the mask to the series, with nearest neighbours, in the tool that drew "
-        "it."
+        f"{shape}. Export it on the grid of the series, or have it resampled "
+        "(`breastseg results --resample-mask`)."
     )

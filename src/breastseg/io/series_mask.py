@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from breastseg.core.errors import InputError
+from breastseg.core.geometry import Grid
 from breastseg.core.image import LabelMap
 from breastseg.core.series import Series
 from breastseg.core.structure import Structure, StructureMask, lesions_of
 from breastseg.io.dicom_masks import DEFAULT_THRESHOLD, is_mask_file, read_masks
 from breastseg.io.file_kinds import is_nifti
 from breastseg.io.mask_files import read_given_mask
-from breastseg.io.nifti_mask import read_label_map
+from breastseg.io.nifti_mask import read_label_map, resample_label_map
 from breastseg.io.raster import is_raster
 
 
@@ -23,6 +24,7 @@ def read_series_mask(
     *,
     threshold: float = DEFAULT_THRESHOLD,
     fill_gaps: bool = False,
+    resample: bool = False,
 ) -> tuple[LabelMap, tuple[str, ...]]:
     """Read the lesions of a series from NIfTI, a DICOM SEG, an RTSTRUCT or a picture.
 
@@ -35,6 +37,7 @@ def read_series_mask(
         labels: patterns for the names of segments or ROIs; only those have names.
         threshold: of fractional segments, see io.dicom_masks.
         fill_gaps: interpolate slices without a contour, see io.dicom_masks.
+        resample: carry a NIfTI mask of a volume from another grid to that of the series.
 
     Returns:
         The label map on the grid of the series, and notes for the reader of the result.
@@ -48,7 +51,9 @@ def read_series_mask(
     is_flat = series.modality == "US"
     if is_nifti(path) or (is_flat and is_raster(path)):
         _refuse_labels(path, labels)
-        return _from_picture(path, series) if is_flat else _from_nifti(path, series), ()
+        if is_flat:
+            return _from_picture(path, series), ()
+        return _from_nifti(path, series, resample=resample)
     if is_mask_file(path):
         masks = read_masks(path, series, labels=labels, threshold=threshold, fill_gaps=fill_gaps)
         notes = tuple(dict.fromkeys(note for mask in masks for note in mask.notes))
@@ -72,7 +77,7 @@ def _from_picture(path: Path, series: Series) -> LabelMap:
     return _connected_parts(path, read_given_mask(path, (rows, columns))[None])
 
 
-def _from_nifti(path: Path, series: Series) -> LabelMap:
+def _from_nifti(path: Path, series: Series, *, resample: bool) -> tuple[LabelMap, tuple[str, ...]]:
     affine = series.image.affine
     if affine is None:
         raise InputError(
@@ -80,8 +85,12 @@ def _from_nifti(path: Path, series: Series) -> LabelMap:
             "lie; this one does not. Give the mask as DICOM SEG."
         )
     slices, rows, columns = series.image.pixels.shape
-    found = read_label_map(path, shape=(slices, rows, columns), affine=affine)
-    return found if found.max(initial=0) > 1 else _connected_parts(path, found > 0)
+    grid = Grid(shape=(slices, rows, columns), affine=affine)
+    if resample:
+        found, notes = resample_label_map(path, grid)
+    else:
+        found, notes = read_label_map(path, shape=grid.shape, affine=affine), ()
+    return (found if found.max(initial=0) > 1 else _connected_parts(path, found > 0)), notes
 
 
 def _connected_parts(path: Path, mask: np.ndarray) -> LabelMap:

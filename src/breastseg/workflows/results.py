@@ -67,6 +67,7 @@ def results(
     labels: Sequence[str] = (),
     threshold: float = DEFAULT_THRESHOLD,
     fill_gaps: bool = False,
+    resample_mask: bool = False,
     algorithm: str | None = None,
     laterality: Laterality | None = None,
     overwrite: bool = False,
@@ -83,6 +84,7 @@ def results(
         labels: patterns for the names of segments or ROIs.
         threshold: of fractional segments, the share of the largest value to reach.
         fill_gaps: interpolate slices without a contour of an RTSTRUCT.
+        resample_mask: carry a NIfTI mask from another grid to that of the series, with a note.
         algorithm: "name" or "name version" of what marked the lesions; None for a reader.
         laterality: of the breast, where one is known for all lesions.
         overwrite: replace results that are there.
@@ -106,7 +108,12 @@ def results(
         reading("Reading", 1, _NUM_STEPS)
         series = read_scan(series_path, workers=workers)
         label_map, notes = read_series_mask(
-            mask_path, series, labels, threshold=threshold, fill_gaps=fill_gaps
+            mask_path,
+            series,
+            labels,
+            threshold=threshold,
+            fill_gaps=fill_gaps,
+            resample=resample_mask,
         )
         reading("Measuring", 2, _NUM_STEPS)
         findings = find(series, label_map, laterality)
