@@ -4,6 +4,7 @@ The file may store its axes in another order or direction, as tools do: what cou
 its voxels lie in the patient.
 """
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,16 @@ def read_label_map(path: Path, *, shape: tuple[int, int, int], affine: Affine) -
         ReferenceMaskError: a value is no whole number of at least 0.
         GeometryError: a voxel lies more than 0.001 mm from where the series has one.
     """
+    return _on_grid(path, _read(path), shape, affine)
+
+
+def _read(path: Path) -> Image:
     stored = read_nifti(path)
     _require_labels(path, stored.pixels)
+    return stored
+
+
+def _on_grid(path: Path, stored: Image, shape: tuple[int, int, int], affine: Affine) -> LabelMap:
     order, flips = _turn(path, stored, shape, affine)
     turned = np.transpose(stored.pixels, order)[tuple(slice(None, None, flip) for flip in flips)]
     return np.ascontiguousarray(turned, np.int32)
@@ -53,10 +62,9 @@ def resample_label_map(path: Path, grid: Grid) -> tuple[LabelMap, tuple[str, ...
         ScanError, ReferenceMaskError: as read_label_map.
         GeometryError: a label has no voxel left: it lies outside, or between the voxels.
     """
-    try:
-        return read_label_map(path, shape=grid.shape, affine=grid.affine), ()
-    except GeometryError:
-        stored = read_nifti(path)
+    stored = _read(path)
+    with contextlib.suppress(GeometryError):
+        return _on_grid(path, stored, grid.shape, grid.affine), ()
     assert stored.affine is not None
     labels = stored.pixels.astype(np.int32)
     carried = resample_labels(labels, stored.affine, grid)

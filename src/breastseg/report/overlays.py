@@ -122,22 +122,6 @@ def draw_lines(pixels: Grey, lines: Sequence[Line], *, longer_side: int = LONGER
     return picture
 
 
-def overlay_jpeg(
-    pixels: Grey,
-    mask: Mask | None,
-    reference: Mask | None = None,
-    *,
-    lesions: Sequence[Lesion] = (),
-    longer_side: int = LONGER_SIDE,
-    legend: bool = True,
-) -> bytes:
-    """Return the picture of draw_overlay as a JPEG file, which is smaller."""
-    picture = draw_overlay(
-        pixels, mask, reference, lesions=lesions, longer_side=longer_side, legend=legend
-    )
-    return encode_jpeg(picture, quality=JPEG_QUALITY)
-
-
 def thumbnail_jpeg(
     pixels: Grey,
     reference: Mask | None = None,

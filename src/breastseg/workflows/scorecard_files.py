@@ -13,9 +13,10 @@ from breastseg.core.lesion import Lesion
 from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.overlap import Mask
 from breastseg.io.atomic import write_json, write_text
+from breastseg.io.raster import encode_jpeg
 from breastseg.report.bounds_overlays import bounds_jpeg
 from breastseg.report.figures import Figure
-from breastseg.report.overlays import overlay_jpeg
+from breastseg.report.overlays import JPEG_QUALITY, draw_overlay
 from breastseg.report.rendering import data_uri
 from breastseg.report.scorecard_page import Picture, scorecard_page
 
@@ -40,7 +41,7 @@ def case_picture(
     """
     assert case.reference is not None
     pixels, reference = case.image.pixels[0], case.reference[0] > 0
-    overlay = overlay_jpeg(
+    overlay = draw_overlay(
         pixels, mask[0], reference, lesions=lesions, longer_side=_PICTURE_SIDE, legend=False
     )
     guaranteed = None
@@ -49,7 +50,7 @@ def case_picture(
         guaranteed = data_uri(picture, "jpeg")
     return Picture(
         case_id=score.case_id,
-        picture=data_uri(overlay, "jpeg"),
+        picture=data_uri(encode_jpeg(overlay, quality=JPEG_QUALITY), "jpeg"),
         role=role,
         dice=score.dice,
         guaranteed=guaranteed,

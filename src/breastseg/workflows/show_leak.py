@@ -51,7 +51,7 @@ def inflation_of(scored: Scored, data: Path, reading: Reading) -> dict[str, Any]
         if score.dice is not None and score.case_id not in exposed
     ]
     data_set = find_data_set(data)
-    content = content_of(data_set.cases)
+    content = scored.judge.sha256
     files = {content[case.case_id]: case for case in data_set.cases}
     trained = list(_trained_on(model, files))
     seen = []

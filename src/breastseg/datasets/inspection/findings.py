@@ -223,6 +223,11 @@ class Finding:
         }
 
 
+def any_spoils(findings: Iterable[Finding]) -> bool:
+    """Whether one of the findings would spoil a result."""
+    return any(finding.kind.severity is Severity.SPOILS for finding in findings)
+
+
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
     """Sort findings: what spoils first, then by code as in KINDS; else they keep their order."""
     place = {code: number for number, code in enumerate(KINDS)}

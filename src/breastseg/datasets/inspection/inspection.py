@@ -13,7 +13,7 @@ from breastseg.core.errors import LayoutError
 from breastseg.datasets.cases import CaseFiles, DataSet
 from breastseg.datasets.faults import Fault
 from breastseg.datasets.inspection.duplicates import Group, find_groups
-from breastseg.datasets.inspection.findings import Finding, Severity, in_order
+from breastseg.datasets.inspection.findings import Finding, any_spoils, in_order
 from breastseg.datasets.inspection.pictures import odd_pictures
 from breastseg.datasets.inspection.record import Record, inspect_case
 from breastseg.datasets.inspection.summary import few_cases, summarise
@@ -46,7 +46,7 @@ class Inspection:
     @property
     def spoils(self) -> bool:
         """Whether something would spoil a result."""
-        return any(finding.kind.severity is Severity.SPOILS for finding in self.findings)
+        return any_spoils(self.findings)
 
     def to_document(self) -> dict[str, Any]:
         """Return inspection.json."""

@@ -17,7 +17,7 @@ from breastseg.core.structure import MaskFile, Structure, StructureMask
 from breastseg.datasets.cases import CaseFiles, DataSet
 from breastseg.datasets.dicom_tree import find_dicom_tree
 from breastseg.datasets.faults import Fault
-from breastseg.datasets.inspection.findings import Finding, Severity, in_order
+from breastseg.datasets.inspection.findings import Finding, any_spoils, in_order
 from breastseg.datasets.inspection.volume_geometry import describe_geometry, describe_series
 from breastseg.datasets.inspection.volume_marks import Marks, Sight, unmarked
 from breastseg.datasets.layouts import find_data_set
@@ -88,7 +88,7 @@ class VolumeInspection:
     @property
     def spoils(self) -> bool:
         """Whether something would spoil a result."""
-        return any(finding.kind.severity is Severity.SPOILS for finding in self.findings)
+        return any_spoils(self.findings)
 
     def to_document(self) -> dict[str, Any]:
         """Return inspection.json."""
