@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from breastseg.core.mask_faults import MaskFault
-from breastseg.core.recipe import NETWORKS
+from breastseg.core.network_recipe import NETWORKS
 from breastseg.core.recipes import RECIPES
 from breastseg.core.scan_faults import ScanFault
 from breastseg.core.search_spaces import SPACES

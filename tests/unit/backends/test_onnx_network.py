@@ -9,7 +9,8 @@ import pytest
 from breastseg import __version__
 from breastseg.backends.onnx.network import build_onnx, onnx_file
 from breastseg.core.errors import WeightsError
-from breastseg.core.recipe import Preprocessing, Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.networks.spec import initial_weights, weight_table
 
 SPECS = {

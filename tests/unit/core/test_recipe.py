@@ -4,16 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from breastseg.core.errors import RecipeError
-from breastseg.core.recipe import (
-    NETWORKS,
-    LossTerm,
-    Optimisation,
-    Recipe,
-    Split,
-    UNetSpec,
-    parse_recipe,
-    read_recipe,
-)
+from breastseg.core.network_recipe import NETWORKS, UNetSpec
+from breastseg.core.recipe import LossTerm, Optimisation, Recipe, Split, parse_recipe, read_recipe
 from breastseg.core.recipes import RECIPES, resolve_recipe, smoke
 
 # --- the fingerprint names a run: it must never change for a released recipe -------------------
@@ -204,7 +196,7 @@ def test_wrong_settings_are_told(setting, message):
 
 def test_a_spec_knows_its_stride_and_levels():
     spec = UNetSpec(channels=(8, 16, 32), convolutions=(1, 2, 3), dropout=(0.1, 0.2))
-    assert spec.stride == 4
+    assert spec.stride == (4, 4)
     assert [spec.convolutions_at(level) for level in range(3)] == [1, 2, 3]
     assert [spec.dropout_at(level) for level in range(2)] == [0.1, 0.2]
     assert UNetSpec().convolutions_at(0) == 2

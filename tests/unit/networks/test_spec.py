@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from breastseg.core.errors import WeightsError
-from breastseg.core.recipe import NETWORKS, UNetSpec
+from breastseg.core.network_recipe import NETWORKS, UNetSpec
 from breastseg.networks.spec import (
     check_weights,
     initial_weights,
@@ -43,10 +43,10 @@ def test_a_small_network_by_hand():
 def test_the_work_of_a_small_network_by_hand():
     # at 16 x 16: 36 taps into 4 channels; up, one tap of each of 8 channels: 32; 288; the head: 4
     # at 8 x 8: 288
-    assert multiply_adds(SMALL, 16) == (36 + 32 + 288 + 4) * 256 + 288 * 64
+    assert multiply_adds(SMALL, (16, 16)) == (36 + 32 + 288 + 4) * 256 + 288 * 64
     # interpolation convolves with 9 taps instead
     wide = SMALL.model_copy(update={"upsampling": "interpolation"})
-    assert multiply_adds(wide, 16) - multiply_adds(SMALL, 16) == (288 - 32) * 256
+    assert multiply_adds(wide, (16, 16)) - multiply_adds(SMALL, (16, 16)) == (288 - 32) * 256
 
 
 def test_names_are_canonical_and_once_only():
