@@ -39,6 +39,26 @@ def test_a_pixel_is_lesion_if_any_of_its_four_is():
     np.testing.assert_array_equal(coarsened(target, HALF), images([[0, 1], [1, 1]]))
 
 
+def test_a_level_is_coarser_along_the_axes_of_its_stride_alone():
+    target = np.zeros((1, 1, 4, 4, 4), np.float32)
+    target[0, 0, 3, 2, 1] = 1
+    first, second = coarser_targets(target, [(1, 2, 2), (2, 1, 2)], BOUNDARY)
+    assert first.target.shape == (1, 1, 4, 2, 2)
+    assert np.argwhere(first.target[0, 0]).tolist() == [[3, 1, 0]]
+    assert second.target.shape == (1, 1, 2, 2, 1)
+    assert np.argwhere(second.target[0, 0]).tolist() == [[1, 1, 0]]
+    np.testing.assert_array_equal(second.distance, signed_distance(second.target))
+
+
+def test_the_loss_takes_the_strides_from_the_sizes_of_the_levels():
+    stream = np.random.default_rng(0)
+    target = (stream.random((2, 1, 4, 4, 4)) > 0.8).astype(float)
+    fine, coarse = stream.normal(size=target.shape), stream.normal(size=(2, 1, 4, 2, 2))
+    bce = LOSSES["bce"]
+    expected = 2 / 3 * bce(fine, target) + 1 / 3 * bce(coarse, coarsened(target, (1, 2, 2)))
+    assert deeply_supervised_loss(BCE, [fine, coarse], target) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("row", range(8))
 @pytest.mark.parametrize("column", [0, 3, 7])
 def test_a_lesion_of_one_pixel_is_there_at_each_level(row, column):
