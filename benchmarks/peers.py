@@ -23,7 +23,8 @@ from breastseg.backends.tensorflow.layers import (
 )
 from breastseg.backends.tensorflow.losses import bce_dice_loss as keras_bce_dice_loss
 from breastseg.backends.tensorflow.network import build_unet
-from breastseg.core.recipe import Augmentation, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Augmentation
 from breastseg.networks.spec import NORM_EPSILON
 from breastseg.pipeline.augment import augment
 from breastseg.pipeline.batches import PreparedCase

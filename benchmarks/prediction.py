@@ -19,7 +19,7 @@ from rich.table import Table
 
 from breastseg.backends.pytorch.network import UNet
 from breastseg.backends.tensorflow.network import build_unet
-from breastseg.core.recipe import NETWORKS, UNetSpec
+from breastseg.core.network_recipe import NETWORKS, UNetSpec
 from breastseg.inference.runtime import open_runtime
 from breastseg.networks.spec import initial_weights
 

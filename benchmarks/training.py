@@ -26,7 +26,8 @@ from rich.table import Table
 
 from breastseg.backends.protocol import FRAMEWORKS, Backend, BackendConfig, Framework, make_backend
 from breastseg.core.image import Case, Image
-from breastseg.core.recipe import NETWORKS, LossTerm, Optimisation, Preprocessing, UNetSpec
+from breastseg.core.network_recipe import NETWORKS, UNetSpec
+from breastseg.core.recipe import LossTerm, Optimisation, Preprocessing
 from breastseg.core.recipes import resolve_recipe
 from breastseg.datasets.phantom_ultrasound import make_phantom
 from breastseg.networks.spec import multiply_adds
@@ -234,7 +235,7 @@ def measure_network(
     finally:
         for source in sources.values():
             source.__exit__()
-    add_rows(table, name, contenders, limits, 6 * multiply_adds(spec, given.size) / 1e9)
+    add_rows(table, name, contenders, limits, 6 * multiply_adds(spec, (given.size,) * 2) / 1e9)
 
 
 def profile(

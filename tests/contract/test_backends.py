@@ -5,7 +5,8 @@ import pytest
 
 from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend, precision_of
 from breastseg.core.errors import InputError, WeightsError
-from breastseg.core.recipe import LossTerm, Optimisation, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import LossTerm, Optimisation
 from breastseg.networks.spec import initial_weights, without_training_heads
 from breastseg.pipeline.batches import Batch
 

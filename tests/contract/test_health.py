@@ -10,7 +10,8 @@ import torch
 
 from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend
 from breastseg.core.errors import HealthError
-from breastseg.core.recipe import LossTerm, Optimisation, Recipe, Schedule, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import LossTerm, Optimisation, Recipe, Schedule
 from breastseg.core.recipes import smoke
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import initial_weights

@@ -7,7 +7,8 @@ from breastseg.backends.onnx.network import build_onnx
 from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend
 from breastseg.backends.weights import read_weights
 from breastseg.core.errors import WeightsError
-from breastseg.core.recipe import Optimisation, Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Optimisation, Recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import weight_table
 from breastseg.pipeline.batches import PreparedCase

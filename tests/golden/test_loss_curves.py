@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend
-from breastseg.core.recipe import LossTerm, Optimisation, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import LossTerm, Optimisation
 from breastseg.pipeline.batches import Batch
 
 GOLDEN = Path(__file__).with_name("loss_curves.json")

@@ -9,7 +9,8 @@ from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend
 from breastseg.backends.pytorch import losses as pytorch_losses
 from breastseg.backends.tensorflow import losses as tensorflow_losses
 from breastseg.core.loss_terms import LossTerm
-from breastseg.core.recipe import Optimisation, Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Optimisation, Recipe
 from breastseg.inference.runtime import open_runtime
 from breastseg.networks.deep_supervision import coarser_targets, deeply_supervised_loss
 from breastseg.networks.losses import LOSSES, needs_distance, signed_distance
@@ -88,7 +89,7 @@ def pyramid(seed, size=8, levels=3):
 
 def compared_with(term, logits, target):
     distance = signed_distance(target) if needs_distance([term]) else None
-    return [(target, distance), *coarser_targets(target, len(logits) - 1, [term])]
+    return [(target, distance), *coarser_targets(target, [(2, 2)] * (len(logits) - 1), [term])]
 
 
 def in_pytorch(term, logits, target):

@@ -14,7 +14,8 @@ from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend
 from breastseg.backends.pytorch import losses as pytorch_losses
 from breastseg.backends.tensorflow import losses as tensorflow_losses
 from breastseg.core.loss_terms import PARAMETERS, LossTerm
-from breastseg.core.recipe import Optimisation, Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Optimisation, Recipe
 from breastseg.networks.losses import LOSSES, needs_distance, signed_distance
 from breastseg.pipeline.batches import Batch
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend
-from breastseg.core.recipe import NETWORKS, LossTerm, Optimisation, UNetSpec
+from breastseg.core.network_recipe import NETWORKS, UNetSpec
+from breastseg.core.recipe import LossTerm, Optimisation
 from breastseg.inference.runtime import open_runtime
 from breastseg.networks.spec import initial_weights
 from breastseg.pipeline.batches import Batch

@@ -14,11 +14,12 @@ from jaxtyping import Float32
 
 from breastseg.core.errors import InputError, MissingExtraError
 from breastseg.core.loss_terms import LossTerm
-from breastseg.core.recipe import Optimisation, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Optimisation
 from breastseg.networks.losses import needs_distance
 from breastseg.pipeline.batches import Batch, Distances, Images
 
-Logits = Float32[np.ndarray, "batch 1 rows columns"]
+Logits = Float32[np.ndarray, "batch 1 *space"]
 Array = Float32[np.ndarray, "..."]
 Framework = Literal["pytorch", "tensorflow"]
 Precision = Literal["float32", "bfloat16"]
@@ -43,10 +44,10 @@ class Backend(Protocol):
         """
 
     def predict_logits(self, images: Images) -> Logits:
-        """Evaluate without dropout; images of any size, padded to the stride and cropped."""
+        """Evaluate without dropout; inputs of any size, padded to the stride and cropped."""
 
     def weights(self) -> Mapping[str, Array]:
-        """Return all weights by canonical name, kernels as (out, in, row, column).
+        """Return all weights by canonical name, kernels as (out, in, *space), see networks.spec.
 
         With deep supervision the heads that are there for training alone are among them.
         """

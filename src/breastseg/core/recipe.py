@@ -6,7 +6,8 @@ defaults, so that a new field does not rename old runs.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,80 +15,12 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from breastseg.core.errors import RecipeError, suggestion
 from breastseg.core.loss_terms import LossTerm, loss_from_text
+from breastseg.core.network_recipe import UNetSpec, network_by_name
 from breastseg.core.recipe_part import Count, Fraction, NonNegative, Positive, RecipePart
 from breastseg.core.split_recipe import Split
 from breastseg.core.validation import problems
 
 SCHEMA_VERSION = 1
-
-
-class UNetSpec(RecipePart):
-    """A U-Net without a framework: what PyTorch, TensorFlow and ONNX build alike.
-
-    Level 0 has the resolution of the image; each further level halves it by 2x2 max pooling.
-    The last level is the latent space. Source: Ronneberger et al. 2015, with `same` padding.
-
-    channels: feature maps of each level.
-    convolutions: 3x3 convolutions in each block, one number for all levels or one per level.
-    norm: after each convolution and before its ReLU.
-    channels_per_group: for group normalisation.
-    dropout: rate per level, applied behind the pooling that leaves the level and to the
-        concatenation that enters it again. Empty for none; the latent level takes none.
-    upsampling: 2x2 transposed convolution, or bilinear interpolation and a 3x3 convolution.
-    """
-
-    input_channels: Count = 1
-    channels: Annotated[tuple[Count, ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
-    convolutions: Count | tuple[Count, ...] = 2
-    norm: Literal["none", "group", "batch"] = "none"
-    channels_per_group: Count = 8
-    dropout: tuple[Fraction, ...] = ()
-    upsampling: Literal["transposed", "interpolation"] = "transposed"
-
-    @model_validator(mode="after")
-    def _levels_agree(self) -> Self:
-        levels = len(self.channels)
-        if isinstance(self.convolutions, tuple) and len(self.convolutions) != levels:
-            raise ValueError(f"convolutions needs {levels} numbers, one per level of channels")
-        if self.dropout and len(self.dropout) != levels - 1:
-            raise ValueError(f"dropout needs {levels - 1} rates, one per level above the latent")
-        if self.norm == "group" and any(c % self.channels_per_group for c in self.channels):
-            raise ValueError(
-                f"every entry of channels must be a multiple of channels_per_group "
-                f"({self.channels_per_group})"
-            )
-        return self
-
-    @property
-    def stride(self) -> int:
-        """The network halves its input this many times over; sizes are padded to it."""
-        return int(2 ** (len(self.channels) - 1))
-
-    def convolutions_at(self, level: int) -> int:
-        """Return the number of 3x3 convolutions in a block of that level."""
-        per_level = self.convolutions
-        return per_level if isinstance(per_level, int) else per_level[level]
-
-    def dropout_at(self, level: int) -> float:
-        """Return the dropout rate of that level."""
-        return self.dropout[level] if self.dropout else 0.0
-
-
-NETWORKS: Mapping[str, UNetSpec] = {
-    "unet-256": UNetSpec(dropout=(0.25, 0.5, 0.5, 0.5)),
-    "unet-1024": UNetSpec(channels=(32, 64, 128, 256, 512, 1024)),
-    "unet-deep": UNetSpec(
-        channels=(16, 32, 64, 128, 256, 256), convolutions=(1, 2, 2, 2, 2, 2), norm="group"
-    ),
-}
-
-
-def _network_by_name(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if value not in NETWORKS:
-        raise ValueError(f"no network is called '{value}'; there are {', '.join(NETWORKS)}")
-    return NETWORKS[value]
 
 
 class Preprocessing(RecipePart):
@@ -227,7 +160,7 @@ class Recipe(RecipePart):
     split: Split = Split()
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()
-    network: Annotated[UNetSpec, BeforeValidator(_network_by_name)] = UNetSpec()
+    network: Annotated[UNetSpec, BeforeValidator(network_by_name)] = UNetSpec()
     loss: Annotated[tuple[LossTerm, ...], Field(min_length=1), BeforeValidator(loss_from_text)] = (
         LossTerm(name="bce-dice"),
     )
@@ -246,7 +179,9 @@ class Recipe(RecipePart):
 
     @model_validator(mode="after")
     def _size_can_be_halved(self) -> Self:
-        size, stride = self.preprocessing.size, self.network.stride
+        if self.network.dimensions != 2:  # the size is that of images
+            return self
+        size, stride = self.preprocessing.size, math.lcm(*self.network.stride)
         if size % stride:
             raise ValueError(
                 f"preprocessing.size={size} must be a multiple of {stride}, which the network with "

@@ -5,14 +5,13 @@ from pathlib import Path
 
 from breastseg.core.errors import RecipeError
 from breastseg.core.loss_terms import LossTerm
+from breastseg.core.network_recipe import NETWORKS, UNetSpec
 from breastseg.core.recipe import (
-    NETWORKS,
     Augmentation,
     Optimisation,
     Preprocessing,
     Recipe,
     Schedule,
-    UNetSpec,
     read_recipe,
 )
 

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from breastseg.core.errors import GeometryError, InputError, MissingExtraError
-from breastseg.core.recipe import UNetSpec
+from breastseg.core.network_recipe import UNetSpec
 from breastseg.networks.spec import Array
-from breastseg.pipeline.preprocess import pad_to_stride
+from breastseg.pipeline.preprocess import cropped_to, pad_to_stride
 
-Images = Float32[np.ndarray, "batch channel rows columns"]
-Logits = Float32[np.ndarray, "batch 1 rows columns"]
+Images = Float32[np.ndarray, "batch channel *space"]
+Logits = Float32[np.ndarray, "batch 1 *space"]
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
 RuntimeName = Literal["openvino", "onnxruntime"]
@@ -164,9 +164,10 @@ def _onnxruntime(device: Device) -> Any:
 
 
 def _padded(images: Images, spec: UNetSpec) -> Images:
-    if images.ndim != 4 or images.shape[1] != spec.input_channels:
+    if images.ndim != 2 + spec.dimensions or images.shape[1] != spec.input_channels:
+        axes = "rows, columns" if spec.dimensions == 2 else "slices, rows, columns"
         raise GeometryError(
-            f"the network takes images (batch, {spec.input_channels}, rows, columns), "
+            f"the network takes images (batch, {spec.input_channels}, {axes}), "
             f"got the shape {images.shape}."
         )
     padded = pad_to_stride(images, spec.stride)
@@ -174,5 +175,4 @@ def _padded(images: Images, spec: UNetSpec) -> Images:
 
 
 def _cropped(logits: Logits, images: Images) -> Logits:
-    rows, columns = images.shape[2:]
-    return np.asarray(logits[..., :rows, :columns], np.float32)
+    return np.asarray(cropped_to(logits, images.shape), np.float32)

@@ -10,11 +10,11 @@ Canonical names are what the files hold and what every backend maps to its own:
     decoder.{level}.head.{weight,bias}                  with deep supervision; in training alone
     head.{weight,bias}
 
-All kernels, transposed ones too, are (out, in, row, column).
+All kernels, transposed ones too, are (out, in, row, column), or (out, in, slice, row, column).
 """
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from breastseg.core.errors import WeightsError
-from breastseg.core.recipe import UNetSpec
+from breastseg.core.network_recipe import UNetSpec
 
 NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.1
@@ -42,12 +42,15 @@ class Weight:
 
     gain: variance of a kernel's first values times its fan-in: 2 before a ReLU (He et al.
         2015, eq. 10), else 1.
+    transposed: whether it is the kernel of a transposed convolution, which is as large as its
+        stride: each output pixel sees one tap.
     """
 
     name: str
     shape: tuple[int, ...]
     role: Role
     gain: float = 1.0
+    transposed: bool = False
 
     @property
     def trained(self) -> bool:
@@ -61,10 +64,10 @@ class Weight:
 
 
 def _block(spec: UNetSpec, prefix: str, inputs: int, level: int) -> Iterator[Weight]:
-    outputs = spec.channels[level]
+    outputs, taps = spec.channels[level], spec.kernel_at(level)
     for i in range(spec.convolutions_at(level)):
         name = f"{prefix}.block.{i}"
-        yield Weight(f"{name}.convolution.weight", (outputs, inputs, 3, 3), "kernel", gain=2.0)
+        yield Weight(f"{name}.convolution.weight", (outputs, inputs, *taps), "kernel", gain=2.0)
         yield Weight(f"{name}.convolution.bias", (outputs,), "bias")
         if spec.norm != "none":
             yield Weight(f"{name}.norm.weight", (outputs,), "scale")
@@ -75,8 +78,17 @@ def _block(spec: UNetSpec, prefix: str, inputs: int, level: int) -> Iterator[Wei
         inputs = outputs
 
 
-def _head(prefix: str, inputs: int) -> Iterator[Weight]:
-    yield Weight(f"{prefix}.weight", (1, inputs, 1, 1), "kernel")
+def _up(spec: UNetSpec, level: int) -> Iterator[Weight]:
+    deeper, outputs = spec.channels[level + 1], spec.channels[level]
+    transposed = spec.upsampling == "transposed"
+    taps = spec.stride_at(level) if transposed else spec.kernel_at(level)
+    name, shape = f"decoder.{level}.up", (outputs, deeper, *taps)
+    yield Weight(f"{name}.weight", shape, "kernel", transposed=transposed)
+    yield Weight(f"{name}.bias", (outputs,), "bias")
+
+
+def _head(spec: UNetSpec, prefix: str, inputs: int) -> Iterator[Weight]:
+    yield Weight(f"{prefix}.weight", (1, inputs, *(1,) * spec.dimensions), "kernel")
     yield Weight(f"{prefix}.bias", (1,), "bias")
 
 
@@ -92,23 +104,20 @@ def weight_table(spec: UNetSpec, deep_supervision: int = 0) -> tuple[Weight, ...
     >>> [weight.name for weight in table if weight.role == "kernel"][:2]
     ['encoder.0.block.0.convolution.weight', 'encoder.1.block.0.convolution.weight']
     >>> table[-2]
-    Weight(name='head.weight', shape=(1, 4, 1, 1), role='kernel', gain=1.0)
+    Weight(name='head.weight', shape=(1, 4, 1, 1), role='kernel', gain=1.0, transposed=False)
     """
     table: list[Weight] = []
     inputs = spec.input_channels
     for level, outputs in enumerate(spec.channels):
         table += _block(spec, f"encoder.{level}", inputs, level)
         inputs = outputs
-    kernel = 2 if spec.upsampling == "transposed" else 3
     for level in reversed(range(len(spec.channels) - 1)):
-        deeper, outputs = spec.channels[level + 1], spec.channels[level]
-        up = f"decoder.{level}.up"
-        table.append(Weight(f"{up}.weight", (outputs, deeper, kernel, kernel), "kernel"))
-        table.append(Weight(f"{up}.bias", (outputs,), "bias"))
+        outputs = spec.channels[level]
+        table += _up(spec, level)
         table += _block(spec, f"decoder.{level}", 2 * outputs, level)
         if 0 < level <= deep_supervision:
-            table += _head(f"decoder.{level}.head", outputs)
-    return (*table, *_head("head", spec.channels[0]))
+            table += _head(spec, f"decoder.{level}.head", outputs)
+    return (*table, *_head(spec, "head", spec.channels[0]))
 
 
 def num_parameters(spec: UNetSpec) -> int:
@@ -116,27 +125,28 @@ def num_parameters(spec: UNetSpec) -> int:
     return sum(int(np.prod(weight.shape)) for weight in weight_table(spec) if weight.trained)
 
 
-def multiply_adds(spec: UNetSpec, size: int) -> int:
-    """Return how many multiplications the convolutions of one square image take, forward.
+def multiply_adds(spec: UNetSpec, shape: Sequence[int]) -> int:
+    """Return how many multiplications the convolutions of one image take, forward.
 
     Each comes with an addition: twice as many floating-point operations. A training step takes
     three times as many: the gradients of features and of kernels cost about a pass each.
 
-    >>> multiply_adds(UNetSpec(channels=(16, 32, 64, 128, 256)), 256) / 1e9
+    Args:
+        shape: of the image, (row, column) or (slice, row, column), multiples of the stride.
+
+    >>> multiply_adds(UNetSpec(channels=(16, 32, 64, 128, 256)), (256, 256)) / 1e9
     3.013607424
     """
+    sizes = [np.array(shape)]
+    for level in range(len(spec.channels) - 1):
+        sizes.append(sizes[-1] // spec.stride_at(level))
     total = 0
     for weight in weight_table(spec):
         if weight.role == "kernel":
             level = 0 if weight.name.startswith("head.") else int(weight.name.split(".")[1])
-            taps_per_pixel = int(np.prod(weight.shape)) // (4 if _is_transposed(weight) else 1)
-            total += taps_per_pixel * (size >> level) ** 2
+            seen = weight.shape[:2] if weight.transposed else weight.shape
+            total += int(np.prod(seen)) * int(np.prod(sizes[level]))
     return total
-
-
-def _is_transposed(weight: Weight) -> bool:
-    """Tell a 2x2 transposed kernel with stride 2, of which each output pixel sees one tap."""
-    return ".up." in weight.name and weight.shape[-1] == 2
 
 
 def without_training_heads(weights: Mapping[str, Array]) -> dict[str, Array]:
@@ -160,7 +170,7 @@ def _first_values(weight: Weight, seed: int) -> Array:
         return np.ones(weight.shape, np.float32)
     if weight.role != "kernel":
         return np.zeros(weight.shape, np.float32)
-    fan_in = weight.shape[1] if _is_transposed(weight) else int(np.prod(weight.shape[1:]))
+    fan_in = weight.shape[1] if weight.transposed else int(np.prod(weight.shape[1:]))
     stream = np.random.default_rng([seed, zlib.crc32(weight.name.encode())])
     return stream.normal(0.0, np.sqrt(weight.gain / fan_in), weight.shape).astype(np.float32)
 

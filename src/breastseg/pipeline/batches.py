@@ -13,9 +13,9 @@ from breastseg.core.recipe import Augmentation, Preprocessing
 from breastseg.pipeline.augment import augment
 from breastseg.pipeline.preprocess import prepare_image
 
-Images = Float32[np.ndarray, "batch channel rows columns"]
-Targets = Float32[np.ndarray, "batch 1 rows columns"]
-Distances = Float32[np.ndarray, "batch 1 rows columns"]
+Images = Float32[np.ndarray, "batch channel *space"]
+Targets = Float32[np.ndarray, "batch 1 *space"]
+Distances = Float32[np.ndarray, "batch 1 *space"]
 Sampling = Literal["each", "balanced"]
 Draw = tuple[int, tuple[int, ...]]
 """A case's index, and the key of the random stream that changes it."""

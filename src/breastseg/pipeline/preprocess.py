@@ -1,5 +1,6 @@
 """From an image to the network's input and back; the same code in training and prediction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -104,9 +105,17 @@ def prepare_image(
 
 
 def pad_to_stride(
-    images: Float32[np.ndarray, "batch channel rows columns"], stride: int
-) -> Float32[np.ndarray, "batch channel padded_rows padded_columns"]:
-    """Add zeros at the bottom and right until both sides are multiples of the stride."""
-    rows, columns = images.shape[2:]
-    missing = ((0, 0), (0, 0), (0, -rows % stride), (0, -columns % stride))
-    return np.pad(images, missing) if any(m[1] for m in missing) else images
+    images: Float32[np.ndarray, "batch channel *space"], stride: Sequence[int]
+) -> Float32[np.ndarray, "batch channel *padded_space"]:
+    """Add zeros at the far end of each axis until its size is a multiple of its stride."""
+    sizes = zip(images.shape[2:], stride, strict=True)
+    missing = [(0, 0), (0, 0), *((0, -size % step) for size, step in sizes)]
+    return np.pad(images, missing) if any(after for _, after in missing) else images
+
+
+def cropped_to(
+    logits: Float32[np.ndarray, "batch 1 *padded_space"], shape: Sequence[int]
+) -> Float32[np.ndarray, "batch 1 *space"]:
+    """Take away what pad_to_stride added to images of that shape."""
+    inside: tuple[slice, ...] = tuple(slice(size) for size in shape)
+    return logits[(slice(None), slice(None), *inside[2:])]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
-from breastseg.core.errors import RunFolderError
+from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import CheckedData, check_data, content_of, find_training_data
@@ -86,10 +86,12 @@ def train(
     Raises:
         LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
         SplitError: too few groups.
+        RecipeError: the network takes volumes or several channels.
         RunFolderError, OutputError: the run folder.
         HealthError: the training cannot succeed; see training.health.
         MissingExtraError: the framework is not installed.
     """
+    _require_plain_images(recipe)
     reading = reading or silent_reading
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}"
     path = output or Path("runs") / name
@@ -110,6 +112,17 @@ def train(
         )
         save_sketches(path, checked.content, checked.sketches)
         return _train(run, backend, hardware, data_set, listener, reading)
+
+
+def _require_plain_images(recipe: Recipe) -> None:
+    """Refuse networks that nothing makes batches for yet."""
+    network = recipe.network
+    if (network.dimensions, network.input_channels) != (2, 1):
+        raise RecipeError(
+            f"network.dimensions={network.dimensions}, network.input_channels="
+            f"{network.input_channels}: training takes 2D images of one channel. Such a network "
+            "can be built and exported from Python; to train here, set both to 2 and 1."
+        )
 
 
 def resume(

@@ -9,7 +9,8 @@ import pytest
 from breastseg import __version__
 from breastseg.backends.onnx.network import build_onnx, onnx_file
 from breastseg.core.errors import WeightsError
-from breastseg.core.recipe import Preprocessing, Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.networks.spec import initial_weights, weight_table
 
 SPECS = {
@@ -24,6 +25,22 @@ SPECS = {
         channels_per_group=1,
         dropout=(0.5,),
         upsampling="interpolation",
+    ),
+    "volumes": UNetSpec(
+        dimensions=3,
+        channels=(2, 4, 4),
+        convolutions=1,
+        norm="group",
+        channels_per_group=2,
+        kernels=((1, 3, 3), (3, 3, 3), (3, 1, 3)),
+        strides=((1, 2, 2), (2, 2, 1)),
+    ),
+    "interpolated volumes": UNetSpec(
+        dimensions=3,
+        channels=(2, 3),
+        norm="batch",
+        upsampling="interpolation",
+        strides=((1, 2, 2),),
     ),
 }
 
@@ -57,10 +74,10 @@ class ReferenceUNet:
         for level in range(latent):
             x = self.block(f"encoder.{level}", x, level)
             skips.append(x)
-            x = np.max([x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=0)
+            x = np.max([x[cell] for cell in cells(self.spec.stride_at(level))], axis=0)
         x = self.block(f"encoder.{latent}", x, latent)
         for level in reversed(range(latent)):
-            x = self.up(f"decoder.{level}.up", x)
+            x = self.up(f"decoder.{level}.up", x, self.spec.stride_at(level))
             x = self.block(f"decoder.{level}", np.concatenate([skips[level], x], axis=1), level)
         return self.convolution("head", x)
 
@@ -72,33 +89,52 @@ class ReferenceUNet:
 
     def convolution(self, name, x):
         kernel, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        reach = kernel.shape[2] // 2
-        x = np.pad(x, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
-        windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[2:], axis=(2, 3))
-        return np.einsum("bihwkl,oikl->bohw", windows, kernel) + bias[:, None, None]
+        taps, space = kernel.shape[2:], tuple(range(2, x.ndim))
+        x = np.pad(x, ((0, 0), (0, 0), *((size // 2, size // 2) for size in taps)))
+        windows = np.lib.stride_tricks.sliding_window_view(x, taps, axis=space)
+        tapped = tuple(range(x.ndim, x.ndim + len(taps)))
+        found = np.tensordot(windows, kernel, axes=((1, *tapped), (1, *space)))
+        return np.moveaxis(found, -1, 1) + self.of_channels(bias)
 
     def norm(self, name, x):
         if self.spec.norm == "none":
             return x
         if self.spec.norm == "batch":
-            mean = self.weights[f"{name}.mean"][:, None, None]
-            variance = self.weights[f"{name}.variance"][:, None, None]
+            mean = self.of_channels(self.weights[f"{name}.mean"])
+            variance = self.of_channels(self.weights[f"{name}.variance"])
             x = (x - mean) / np.sqrt(variance + 1e-5)
         else:
             groups = x.reshape(x.shape[0], -1, self.spec.channels_per_group, *x.shape[2:])
-            mean = groups.mean(axis=(2, 3, 4), keepdims=True)
-            variance = groups.var(axis=(2, 3, 4), keepdims=True)
+            within = tuple(range(2, groups.ndim))
+            mean = groups.mean(axis=within, keepdims=True)
+            variance = groups.var(axis=within, keepdims=True)
             x = ((groups - mean) / np.sqrt(variance + 1e-5)).reshape(x.shape)
         scale, shift = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        return x * scale[:, None, None] + shift[:, None, None]
+        return x * self.of_channels(scale) + self.of_channels(shift)
 
-    def up(self, name, x):
+    def up(self, name, x, stride):
         if self.spec.upsampling == "interpolation":
-            return self.convolution(name, doubled(doubled(x, axis=2), axis=3))
+            for axis, step in enumerate(stride, start=2):
+                x = doubled(x, axis) if step == 2 else x
+            return self.convolution(name, x)
         kernel, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        batch, _, rows, columns = x.shape
-        taps = np.einsum("bihw,oikl->bohkwl", x, kernel)
-        return taps.reshape(batch, -1, 2 * rows, 2 * columns) + bias[:, None, None]
+        finer = (n * step for n, step in zip(x.shape[2:], stride, strict=True))
+        found = np.empty((len(x), len(bias), *finer))
+        for cell, tap in zip(cells(stride), np.ndindex(*stride), strict=True):
+            one_tap = kernel[(slice(None), slice(None), *tap)]
+            found[cell] = np.moveaxis(np.tensordot(x, one_tap, axes=(1, 1)), -1, 1)
+        return found + self.of_channels(bias)
+
+    def of_channels(self, values):
+        return values.reshape(-1, *(1,) * self.spec.dimensions)
+
+
+def cells(stride):
+    """Which pixels come first, second, ... in the cells of that size."""
+    return [
+        (..., *(slice(start, None, step) for start, step in zip(first, stride, strict=True)))
+        for first in np.ndindex(*stride)
+    ]
 
 
 def doubled(x, axis):
@@ -126,8 +162,9 @@ def test_logits_are_those_of_the_specification(name):
     weights = noisy_weights(spec)
     model = build_onnx(spec, weights)
     stream = np.random.default_rng(1)
-    for shape in ((1, 8, 8), (2, 4, 12)):
-        images = stream.normal(size=(shape[0], spec.input_channels, *shape[1:])).astype(np.float32)
+    for count, *space in ((1, 4, 8, 8), (2, 2, 4, 12)):
+        shape = (count, spec.input_channels, *space[-spec.dimensions :])
+        images = stream.normal(size=shape).astype(np.float32)
         expected = ReferenceUNet(spec, weights)(images)
         assert expected.std() > 0.01
         np.testing.assert_allclose(run(model, images), expected, atol=1e-4)
@@ -157,6 +194,17 @@ def test_file_says_how_it_is_used():
         "rows",
         "columns",
     ]
+
+
+def test_a_file_for_volumes_names_three_axes_and_the_stride_of_each():
+    spec = SPECS["volumes"]
+    model = build_onnx(spec, noisy_weights(spec))
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    assert told["stride"] == "2,4,2"
+    assert "(batch, 1, slices, rows, columns)" in model.doc_string
+    for value in (*model.graph.input, *model.graph.output):
+        names = [dimension.dim_param for dimension in value.type.tensor_type.shape.dim]
+        assert names == ["batch", "", "slices", "rows", "columns"]
 
 
 def test_same_recipe_and_weights_give_the_same_file():

@@ -6,7 +6,8 @@ import pytest
 from breastseg.backends import protocol
 from breastseg.backends.protocol import BackendConfig, make_backend, precision_of
 from breastseg.core.errors import InputError, MissingExtraError
-from breastseg.core.recipe import LossTerm, Optimisation, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import LossTerm, Optimisation
 
 CONFIG = BackendConfig(
     network=UNetSpec(channels=(1, 1)), loss=(LossTerm(name="bce"),), optimisation=Optimisation()

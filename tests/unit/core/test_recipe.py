@@ -4,13 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from breastseg.core.errors import RecipeError
+from breastseg.core.network_recipe import NETWORKS, UNetSpec
 from breastseg.core.recipe import (
-    NETWORKS,
     LossTerm,
     Optimisation,
+    Preprocessing,
     Recipe,
     Split,
-    UNetSpec,
     parse_recipe,
     read_recipe,
 )
@@ -48,6 +48,8 @@ def test_the_fingerprint_leaves_the_name_out():
         "optimisation.deep_supervision=1",
         "optimisation.epochs=51",
         "network=unet-1024",
+        "network.dimensions=3",
+        "network.strides=[[2,2],[2,2],[2,2],[1,2]]",
         "loss=dice",
         "split.test=0.1",
     ],
@@ -154,6 +156,16 @@ def test_a_missing_file_is_told(tmp_path):
         ({"network": {"norm": "group", "channels": [12, 20]}}, r"a multiple of channels_per_group"),
         ({"network": {"dropout": [0.1]}}, r"dropout needs 4 rates"),
         ({"network": {"convolutions": [1, 2]}}, r"convolutions needs 5 numbers"),
+        ({"network": {"dimensions": 4}}, r"network\.dimensions: .*2 or 3"),
+        ({"network": {"kernels": [[3, 3]]}}, r"kernels needs 5 entries"),
+        ({"network": {"strides": [[2, 2]] * 5}}, r"strides needs 4 entries"),
+        ({"network": {"kernels": [[3, 3, 3]] * 5}}, r"each entry of kernels needs 2 numbers"),
+        (
+            {"network": {"dimensions": 3, "strides": [[2, 2]] * 4}},
+            r"each entry of strides needs 3 numbers",
+        ),
+        ({"network": {"strides": [[2, 2], [2, 2], [2, 2], [1, 1]]}}, r"must halve an axis"),
+        ({"network": {"kernels": [[5, 3]] * 5}}, r"network\.kernels\.0\.0: .*1 or 3.*5"),
         ({"network": "unet-9000"}, r"no network is called 'unet-9000'; there are unet-256"),
         ({"loss": "dise"}, r"loss\.0\.name: no loss is called 'dise'.* 'dice'\?"),
         ({"loss": "dice:-1"}, r"loss\.0\.weight: .*greater than 0"),
@@ -204,11 +216,45 @@ def test_wrong_settings_are_told(setting, message):
 
 def test_a_spec_knows_its_stride_and_levels():
     spec = UNetSpec(channels=(8, 16, 32), convolutions=(1, 2, 3), dropout=(0.1, 0.2))
-    assert spec.stride == 4
+    assert spec.stride == (4, 4)
     assert [spec.convolutions_at(level) for level in range(3)] == [1, 2, 3]
     assert [spec.dropout_at(level) for level in range(2)] == [0.1, 0.2]
     assert UNetSpec().convolutions_at(0) == 2
     assert UNetSpec().dropout_at(0) == 0.0
+
+
+def test_a_spec_knows_its_stride_along_each_axis():
+    spec = UNetSpec(
+        dimensions=3,
+        channels=(8, 16, 32),
+        kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+        strides=((1, 2, 2), (2, 2, 2)),
+    )
+    assert spec.stride == (2, 4, 4)
+    assert [spec.kernel_at(level) for level in range(2)] == [(1, 3, 3), (3, 3, 3)]
+    assert UNetSpec(dimensions=3).kernel_at(4) == (3, 3, 3)
+    assert UNetSpec(dimensions=3).stride == (16, 16, 16)
+    assert UNetSpec().kernel_at(0) == (3, 3)
+
+
+def test_a_recipe_may_describe_a_network_for_volumes():
+    settings = [
+        "network.dimensions=3",
+        "network.channels=[8,16]",
+        "network.kernels=[[1,3,3],[3,3,3]]",
+        "network.strides=[[1,2,2]]",
+    ]
+    with pytest.raises(RecipeError, match="each entry of kernels needs 2 numbers"):
+        Recipe().with_settings(settings[1:])
+    recipe = Recipe().with_settings(settings)
+    assert recipe.network.kernels == ((1, 3, 3), (3, 3, 3))
+    assert parse_recipe(json.loads(recipe.to_json()), source="here") == recipe
+
+
+def test_images_are_padded_to_what_suits_both_axes():
+    network = UNetSpec(channels=(8, 16, 16), strides=((1, 2), (2, 2)))
+    with pytest.raises(ValidationError, match=r"size=34 must be a multiple of 4"):
+        Recipe(network=network, preprocessing=Preprocessing(size=34))
 
 
 def test_every_optimiser_constant_is_explicit():

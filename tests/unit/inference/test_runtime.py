@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from breastseg.core.errors import GeometryError, InputError, MissingExtraError, WeightsError
-from breastseg.core.recipe import UNetSpec
+from breastseg.core.network_recipe import UNetSpec
 from breastseg.inference.runtime import open_runtime
 from breastseg.networks.spec import initial_weights, weight_table
 

@@ -4,7 +4,8 @@ from scipy.special import expit
 
 from breastseg.core.errors import GeometryError, InputError, WeightsError
 from breastseg.core.image import Image
-from breastseg.core.recipe import Preprocessing, Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.inference.segment import Segmenter
 from breastseg.networks.spec import initial_weights
 

@@ -8,13 +8,14 @@ import pytest
 from breastseg.core.loss_terms import LossTerm, loss_from_text
 from breastseg.core.recipe import Recipe
 from breastseg.networks.deep_supervision import (
+    coarsened,
     coarser_targets,
     deeply_supervised_loss,
-    halved,
     level_weights,
 )
 from breastseg.networks.losses import LOSSES, signed_distance, soft_dice_loss
 
+HALF = (2, 2)
 BCE, BOUNDARY = (LossTerm(name="bce"),), (LossTerm(name="boundary"),)
 
 
@@ -35,7 +36,27 @@ def test_the_image_alone_keeps_its_loss_to_the_bit():
 
 def test_a_pixel_is_lesion_if_any_of_its_four_is():
     target = images([[0, 0, 1, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 1]])
-    np.testing.assert_array_equal(halved(target), images([[0, 1], [1, 1]]))
+    np.testing.assert_array_equal(coarsened(target, HALF), images([[0, 1], [1, 1]]))
+
+
+def test_a_level_is_coarser_along_the_axes_of_its_stride_alone():
+    target = np.zeros((1, 1, 4, 4, 4), np.float32)
+    target[0, 0, 3, 2, 1] = 1
+    first, second = coarser_targets(target, [(1, 2, 2), (2, 1, 2)], BOUNDARY)
+    assert first.target.shape == (1, 1, 4, 2, 2)
+    assert np.argwhere(first.target[0, 0]).tolist() == [[3, 1, 0]]
+    assert second.target.shape == (1, 1, 2, 2, 1)
+    assert np.argwhere(second.target[0, 0]).tolist() == [[1, 1, 0]]
+    np.testing.assert_array_equal(second.distance, signed_distance(second.target))
+
+
+def test_the_loss_takes_the_strides_from_the_sizes_of_the_levels():
+    stream = np.random.default_rng(0)
+    target = (stream.random((2, 1, 4, 4, 4)) > 0.8).astype(float)
+    fine, coarse = stream.normal(size=target.shape), stream.normal(size=(2, 1, 4, 2, 2))
+    bce = LOSSES["bce"]
+    expected = 2 / 3 * bce(fine, target) + 1 / 3 * bce(coarse, coarsened(target, (1, 2, 2)))
+    assert deeply_supervised_loss(BCE, [fine, coarse], target) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("row", range(8))
@@ -43,7 +64,7 @@ def test_a_pixel_is_lesion_if_any_of_its_four_is():
 def test_a_lesion_of_one_pixel_is_there_at_each_level(row, column):
     target = np.zeros((2, 1, 8, 8), np.float32)
     target[0, 0, row, column] = 1
-    for level, coarse in enumerate(coarser_targets(target, 3, BCE), start=1):
+    for level, coarse in enumerate(coarser_targets(target, [HALF] * 3, BCE), start=1):
         expected = np.zeros((2, 1, 8 >> level, 8 >> level))
         expected[0, 0, row >> level, column >> level] = 1
         np.testing.assert_array_equal(coarse.target, expected)
@@ -53,8 +74,8 @@ def test_a_lesion_of_one_pixel_is_there_at_each_level(row, column):
 def test_a_distance_is_measured_in_pixels_of_its_level_and_only_where_a_loss_takes_it():
     target = np.zeros((1, 1, 8, 16), np.float32)
     target[..., 8:] = 1
-    assert [each.distance for each in coarser_targets(target, 2, BCE)] == [None, None]
-    first, second = coarser_targets(target, 2, BCE + BOUNDARY)
+    assert [each.distance for each in coarser_targets(target, [HALF] * 2, BCE)] == [None, None]
+    first, second = coarser_targets(target, [HALF] * 2, BCE + BOUNDARY)
     assert first.distance[0, 0, 0].tolist() == [4, 3, 2, 1, 0, -1, -2, -3]
     assert second.distance[0, 0, 0].tolist() == [2, 1, 0, -1]
     np.testing.assert_array_equal(second.distance, signed_distance(second.target))
@@ -78,8 +99,8 @@ def test_terms_keep_their_weights_and_parameters_at_each_level():
     bce, tversky = LOSSES["bce"], LOSSES["tversky"]
     at = {
         "fine": 0.5 * bce(fine, target) + 2 * tversky(fine, target, alpha=0.9, beta=0.2),
-        "coarse": 0.5 * bce(coarse, halved(target))
-        + 2 * tversky(coarse, halved(target), alpha=0.9, beta=0.2),
+        "coarse": 0.5 * bce(coarse, coarsened(target, HALF))
+        + 2 * tversky(coarse, coarsened(target, HALF), alpha=0.9, beta=0.2),
     }
     expected = (2 * at["fine"] + at["coarse"]) / 3
     assert deeply_supervised_loss(terms, [fine, coarse], target) == pytest.approx(expected)
@@ -95,6 +116,6 @@ def test_nothing_predicted_where_nothing_is_costs_nothing_at_any_level(name):
 def test_false_pixels_of_a_lesion_free_image_cost_n_of_n_plus_1_at_their_own_level():
     target, logits = np.zeros((1, 1, 4, 4)), [np.full((1, 1, n, n), -1e3) for n in (4, 2)]
     logits[1][0, 0, 0, :] = 1e3
-    assert soft_dice_loss(logits[1], halved(target)) == pytest.approx(2 / 3)
+    assert soft_dice_loss(logits[1], coarsened(target, HALF)) == pytest.approx(2 / 3)
     found = deeply_supervised_loss([LossTerm(name="dice")], logits, target)
     assert found == pytest.approx(2 / 3 / 3)

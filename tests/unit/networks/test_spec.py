@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from breastseg.core.errors import WeightsError
-from breastseg.core.recipe import NETWORKS, UNetSpec
+from breastseg.core.network_recipe import NETWORKS, UNetSpec
 from breastseg.networks.spec import (
     check_weights,
     initial_weights,
@@ -43,10 +43,10 @@ def test_a_small_network_by_hand():
 def test_the_work_of_a_small_network_by_hand():
     # at 16 x 16: 36 taps into 4 channels; up, one tap of each of 8 channels: 32; 288; the head: 4
     # at 8 x 8: 288
-    assert multiply_adds(SMALL, 16) == (36 + 32 + 288 + 4) * 256 + 288 * 64
+    assert multiply_adds(SMALL, (16, 16)) == (36 + 32 + 288 + 4) * 256 + 288 * 64
     # interpolation convolves with 9 taps instead
     wide = SMALL.model_copy(update={"upsampling": "interpolation"})
-    assert multiply_adds(wide, 16) - multiply_adds(SMALL, 16) == (288 - 32) * 256
+    assert multiply_adds(wide, (16, 16)) - multiply_adds(SMALL, (16, 16)) == (288 - 32) * 256
 
 
 def test_names_are_canonical_and_once_only():
@@ -108,6 +108,39 @@ def test_convolutions_are_counted_level_by_level():
     }
 
 
+def test_a_small_network_for_volumes_by_hand():
+    spec = UNetSpec(
+        dimensions=3,
+        channels=(4, 8),
+        convolutions=1,
+        kernels=((1, 3, 3), (3, 3, 3)),
+        strides=((1, 2, 2),),
+    )
+    kernels = {w.name: (w.shape, w.transposed) for w in weight_table(spec) if w.decayed}
+    assert kernels == {
+        "encoder.0.block.0.convolution.weight": ((4, 1, 1, 3, 3), False),
+        "encoder.1.block.0.convolution.weight": ((8, 4, 3, 3, 3), False),
+        "decoder.0.up.weight": ((4, 8, 1, 2, 2), True),
+        "decoder.0.block.0.convolution.weight": ((4, 8, 1, 3, 3), False),
+        "head.weight": ((1, 4, 1, 1, 1), False),
+    }
+    # 36 taps; up, one tap of each of 8 channels: 32; 288; the head: 4; below 864, on a fourth
+    work = multiply_adds(spec, (4, 16, 16))
+    assert work == (36 + 32 + 288 + 4) * 4 * 256 + 864 * 4 * 64
+
+
+def test_interpolation_convolves_with_the_kernel_of_the_level_it_leads_to():
+    spec = UNetSpec(
+        dimensions=3,
+        channels=(4, 8),
+        upsampling="interpolation",
+        kernels=((1, 3, 3), (3, 3, 3)),
+    )
+    up = next(weight for weight in weight_table(spec) if weight.name == "decoder.0.up.weight")
+    assert up.shape == (4, 8, 1, 3, 3)
+    assert not up.transposed
+
+
 def test_input_channels_are_those_of_the_first_kernel():
     spec = UNetSpec(channels=(4, 8), input_channels=3)
     assert shapes(spec)["encoder.0.block.0.convolution.weight"] == (4, 3, 3, 3)
@@ -153,6 +186,16 @@ def test_kernels_keep_the_variance_of_a_signal(name, variance):
     assert array.var() == pytest.approx(variance, rel=0.05)
     assert array.mean() == pytest.approx(0, abs=0.01)
     assert array.dtype == np.float32
+
+
+@pytest.mark.parametrize("strides", [((2, 2, 2),), ((1, 2, 2),), ((2, 1, 1),)])
+def test_kernels_of_volumes_keep_the_variance_too(strides):
+    spec = UNetSpec(dimensions=3, channels=(32, 64), convolutions=1, strides=strides)
+    weights = initial_weights(spec, 0)
+    assert weights["decoder.0.up.weight"].shape == (32, 64, *strides[0])
+    assert weights["decoder.0.up.weight"].var() == pytest.approx(1 / 64, rel=0.1)
+    below = weights["encoder.1.block.0.convolution.weight"]
+    assert below.var() == pytest.approx(2 / (32 * 27), rel=0.05)
 
 
 def test_biases_are_0_and_scales_1():

@@ -149,7 +149,7 @@ def test_padding_is_the_mean_of_the_image():
 @settings(deadline=None, max_examples=50)
 def test_padding_to_the_stride_adds_as_little_as_possible_behind_the_image(rows, columns, stride):
     images = np.ones((2, 1, rows, columns), np.float32)
-    padded = pad_to_stride(images, stride)
+    padded = pad_to_stride(images, (stride, stride))
     for before, after in zip((rows, columns), padded.shape[2:], strict=True):
         assert after % stride == 0
         assert before <= after < before + stride

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from breastseg.core.recipe import Augmentation, Optimisation, Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Augmentation, Optimisation, Recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.losses import binary_cross_entropy
 from breastseg.networks.spec import check_weights, initial_weights

@@ -7,7 +7,8 @@ import pytest
 from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.image import Image
-from breastseg.core.recipe import Preprocessing, Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import weight_table
 from breastseg.training.checkpoint import create_run

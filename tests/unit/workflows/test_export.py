@@ -7,7 +7,8 @@ import onnx
 import pytest
 
 from breastseg.core.errors import InputError, OutputError, RunFolderError, WeightsError
-from breastseg.core.recipe import Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import initial_weights
 from breastseg.training.checkpoint import create_run

@@ -16,7 +16,8 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 
 from breastseg.core.errors import InputError, LayoutError, OutputError, RunFolderError
-from breastseg.core.recipe import Preprocessing, Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.core.series import series_case_id
 from breastseg.datasets.splits import DataSplit
 from breastseg.inference.runtime import OpenVinoRuntime

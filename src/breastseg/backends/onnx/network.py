@@ -1,7 +1,8 @@
 """The U-Net as an ONNX graph, from its specification and weights alone.
 
 Neither PyTorch nor TensorFlow takes part, so that a run of either predicts without both.
-The graph takes any batch and any size that is a multiple of the network's stride.
+The graph takes any batch and any size that is a multiple of the network's stride, in two
+dimensions or three.
 
 Batch normalisation is folded into the convolution before it. Group normalisation is written
 as instance normalisation over groups laid side by side, followed by scale and shift: every
@@ -17,7 +18,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from breastseg import __version__
-from breastseg.core.recipe import Recipe, UNetSpec
+from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.recipe import Recipe
 from breastseg.networks.spec import NORM_EPSILON, Array, check_weights
 
 INPUT_NAME = "image"
@@ -33,8 +35,9 @@ def build_onnx(
 ) -> onnx.ModelProto:
     """Build the network for inference; dropout is left out.
 
-    The model maps `image`, float32 (batch, channel, row, column) with rows and columns that
-    are multiples of `spec.stride`, to `logits`, float32 (batch, 1, row, column).
+    The model maps `image`, float32 (batch, channel, *space) whose sides are multiples of
+    `spec.stride`, to `logits`, float32 (batch, 1, *space); space is (row, column), or
+    (slice, row, column).
 
     Args:
         weights: canonical names, see networks.spec.
@@ -50,8 +53,8 @@ def build_onnx(
         helper.make_graph(
             graph.nodes,
             "breastseg-unet",
-            [_value(INPUT_NAME, spec.input_channels)],
-            [_value(OUTPUT_NAME, 1)],
+            [_value(spec, INPUT_NAME, spec.input_channels)],
+            [_value(spec, OUTPUT_NAME, 1)],
             graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", _OPSET)],
@@ -60,7 +63,7 @@ def build_onnx(
         producer_version=__version__,
         doc_string=_description(spec),
     )
-    told = {"breastseg_version": __version__, "stride": str(spec.stride), **(metadata or {})}
+    told = {"breastseg_version": __version__, "stride": _stride_text(spec), **(metadata or {})}
     helper.set_model_props(model, told)
     onnx.checker.check_model(model)
     return model
@@ -88,15 +91,26 @@ def onnx_file(recipe: Recipe, weights: Mapping[str, Array], *, temperature: floa
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _value(name: str, channels: int) -> onnx.ValueInfoProto:
-    shape: list[str | int | None] = ["batch", channels, "rows", "columns"]
+def _axes(spec: UNetSpec) -> tuple[str, ...]:
+    return ("slices", "rows", "columns")[-spec.dimensions :]
+
+
+def _stride_text(spec: UNetSpec) -> str:
+    """Return one number where all axes have the same, else one for each axis: 2,8,8."""
+    stride = spec.stride
+    return str(stride[0]) if len(set(stride)) == 1 else ",".join(map(str, stride))
+
+
+def _value(spec: UNetSpec, name: str, channels: int) -> onnx.ValueInfoProto:
+    shape: list[str | int | None] = ["batch", channels, *_axes(spec)]
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
 def _description(spec: UNetSpec) -> str:
+    sides = ", ".join(_axes(spec))
     return (
-        f"Finds breast lesions. Input: float32 (batch, {spec.input_channels}, rows, columns), "
-        f"prepared as 'preprocessing' says, rows and columns multiples of {spec.stride}. "
+        f"Finds breast lesions. Input: float32 (batch, {spec.input_channels}, {sides}), "
+        f"prepared as 'preprocessing' says, {sides} multiples of {_stride_text(spec)}. "
         "Output: logits of the input's size; divided by 'temperature', their sigmoid is the "
         "lesion probability."
     )
@@ -118,12 +132,13 @@ class _Graph:
         for level in range(latent):
             value = self._block(f"encoder.{level}", value, level)
             skips.append(value)
+            stride = self.spec.stride_at(level)
             value = self._node(
-                "MaxPool", f"encoder.{level}.pool", value, kernel_shape=[2, 2], strides=[2, 2]
+                "MaxPool", f"encoder.{level}.pool", value, kernel_shape=stride, strides=stride
             )
         value = self._block(f"encoder.{latent}", value, latent)
         for level in reversed(range(latent)):
-            value = self._up(f"decoder.{level}.up", value)
+            value = self._up(f"decoder.{level}.up", value, level)
             value = self._node("Concat", f"decoder.{level}.concat", skips[level], value, axis=1)
             value = self._block(f"decoder.{level}", value, level)
         kernel, bias = self.weights["head.weight"], self.weights["head.bias"]
@@ -147,7 +162,7 @@ class _Graph:
     def _convolution(
         self, name: str, value: str, kernel: Array, bias: Array, *, output: str | None = None
     ) -> str:
-        size = kernel.shape[2]
+        taps = kernel.shape[2:]
         inputs = (value, self._constant(f"{name}.weight", kernel))
         return self._node(
             "Conv",
@@ -155,8 +170,8 @@ class _Graph:
             *inputs,
             self._constant(f"{name}.bias", bias),
             output=output,
-            kernel_shape=[size, size],
-            pads=[size // 2] * 4,
+            kernel_shape=taps,
+            pads=[size // 2 for size in taps] * 2,
         )
 
     def _group_norm(self, name: str, value: str) -> str:
@@ -167,8 +182,11 @@ class _Graph:
         side_by_side = self._constant(f"{name}.groups", np.array([0, groups, -1], np.int64))
         ones = self._constant(f"{name}.ones", np.ones(groups, np.float32))
         zeros = self._constant(f"{name}.zeros", np.zeros(groups, np.float32))
-        scale = self._constant(f"{name}.weight", weights[f"{name}.weight"].reshape(1, -1, 1, 1))
-        shift = self._constant(f"{name}.bias", weights[f"{name}.bias"].reshape(1, -1, 1, 1))
+        along_channels = (1, -1, *(1,) * self.spec.dimensions)
+        scale, shift = (
+            self._constant(f"{name}.{part}", weights[f"{name}.{part}"].reshape(along_channels))
+            for part in ("weight", "bias")
+        )
         value = self._node("Reshape", f"{name}.split", value, side_by_side)
         value = self._node(
             "InstanceNormalization", f"{name}.whiten", value, ones, zeros, epsilon=NORM_EPSILON
@@ -177,16 +195,17 @@ class _Graph:
         value = self._node("Mul", f"{name}.scale", value, scale)
         return self._node("Add", f"{name}.shift", value, shift)
 
-    def _up(self, name: str, value: str) -> str:
+    def _up(self, name: str, value: str, level: int) -> str:
         kernel, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        stride = self.spec.stride_at(level)
         if self.spec.upsampling == "transposed":
-            # ONNX has transposed kernels as (in, out, row, column); ours are (out, in, ...).
-            taps = self._constant(f"{name}.weight", kernel.transpose(1, 0, 2, 3))
+            # ONNX has transposed kernels as (in, out, *space); ours are (out, in, *space).
+            taps = self._constant(f"{name}.weight", np.swapaxes(kernel, 0, 1))
             bias_name = self._constant(f"{name}.bias", bias)
             return self._node(
-                "ConvTranspose", name, value, taps, bias_name, kernel_shape=[2, 2], strides=[2, 2]
+                "ConvTranspose", name, value, taps, bias_name, kernel_shape=stride, strides=stride
             )
-        scales = self._constant(f"{name}.scales", np.array([1, 1, 2, 2], np.float32))
+        scales = self._constant(f"{name}.scales", np.array([1, 1, *stride], np.float32))
         value = self._node(
             "Resize",
             f"{name}.resize",
@@ -217,7 +236,7 @@ def _folded(
     wide = {part: weights[f"{norm}.{part}"].astype(np.float64) for part in _BATCH_NORM_PARTS}
     ratio = wide["weight"] / np.sqrt(wide["variance"] + NORM_EPSILON)
     shift = wide["bias"] - wide["mean"] * ratio
-    folded_kernel = kernel * ratio[:, None, None, None]
+    folded_kernel = kernel * ratio.reshape(-1, *(1,) * (kernel.ndim - 1))
     return folded_kernel.astype(np.float32), (bias * ratio + shift).astype(np.float32)
 
 

@@ -22,7 +22,7 @@ from breastseg.core.errors import InputError
 from breastseg.networks.deep_supervision import coarser_targets
 from breastseg.networks.spec import check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
-from breastseg.pipeline.preprocess import pad_to_stride
+from breastseg.pipeline.preprocess import cropped_to, pad_to_stride
 
 Array = Float32[np.ndarray, "..."]
 
@@ -41,13 +41,15 @@ class Engine:
             keep_freed_memory()
         self.precision: Precision = precision_of(config.optimisation.precision, on_cuda=on_cuda)
         self._config, self._num_coarser = config, config.optimisation.deep_supervision
+        table = weight_table(config.network, self._num_coarser)
+        self._transposed = {weight.name for weight in table if weight.transposed}
+        self._strides = [config.network.stride_at(level) for level in range(self._num_coarser)]
         self._network = UNet(config.network, self._num_coarser).to(self.device)
         _lay_channels_last(self._network)
         self.load_weights(initial_weights(config.network, config.seed, self._num_coarser))
         named = dict(_named(self._network))
-        table = weight_table(config.network, self._num_coarser)
         parameters = {weight: named[weight.name] for weight in table}
-        self._optimiser = Optimiser(config.optimisation, parameters, _canonical)
+        self._optimiser = Optimiser(config.optimisation, parameters, self._canonical)
 
     def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
         """See Backend.train_step."""
@@ -72,9 +74,7 @@ class Engine:
         finest = (self._tensor(batch.targets), self._distance(batch))
         coarser = [
             (self._tensor(target), None if distance is None else self._tensor(distance))
-            for target, distance in coarser_targets(
-                batch.targets, self._num_coarser, self._config.loss
-            )
+            for target, distance in coarser_targets(batch.targets, self._strides, self._config.loss)
         ]
         return [finest, *coarser]
 
@@ -89,14 +89,15 @@ class Engine:
     def predict_logits(self, images: Images) -> Logits:
         """See Backend.predict_logits."""
         self._network.eval()
-        rows, columns = images.shape[2:]
         inputs = self._inputs(pad_to_stride(images, self._config.network.stride))
         with self._autocast():
             logits: Tensor = self._network(inputs)
-        return logits.float().cpu().numpy()[..., :rows, :columns]
+        return cropped_to(logits.float().cpu().numpy(), images.shape)
 
     def _inputs(self, images: Images) -> Tensor:
-        return torch.from_numpy(images).to(self.device).to(memory_format=torch.channels_last)
+        return (
+            torch.from_numpy(images).to(self.device).to(memory_format=_CHANNELS_LAST[images.ndim])
+        )
 
     def _autocast(self) -> torch.autocast:
         narrow = self.precision == "bfloat16"
@@ -105,7 +106,7 @@ class Engine:
     def weights(self) -> Mapping[str, Array]:
         """See Backend.weights."""
         return {
-            name: _canonical(name, tensor).detach().float().cpu().numpy().copy()
+            name: self._canonical(name, tensor).detach().float().cpu().numpy().copy()
             for name, tensor in _named(self._network)
         }
 
@@ -119,7 +120,11 @@ class Engine:
         )
         with torch.no_grad():
             for name, tensor in _named(self._network):
-                _canonical(name, tensor).copy_(torch.from_numpy(weights[name].copy()))
+                self._canonical(name, tensor).copy_(torch.from_numpy(weights[name].copy()))
+
+    def _canonical(self, name: str, tensor: Tensor) -> Tensor:
+        """View a transposed kernel, which PyTorch keeps as (in, out, ...), as (out, in, ...)."""
+        return tensor.transpose(0, 1) if name in self._transposed else tensor
 
     def optimiser_state(self) -> Mapping[str, Array]:
         """See Backend.optimiser_state."""
@@ -130,11 +135,15 @@ class Engine:
         self._optimiser.load_state(state)
 
 
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
 def _lay_channels_last(network: nn.Module) -> None:
     """Store kernels as oneDNN and cuDNN read them fastest."""
     for parameter in network.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if parameter.ndim in _CHANNELS_LAST:
+            memory_format = _CHANNELS_LAST[parameter.ndim]
+            parameter.data = parameter.data.contiguous(memory_format=memory_format)
 
 
 def _device(wanted: str) -> str:
@@ -155,9 +164,3 @@ def _named(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for theirs, ours in (("running_mean", "mean"), ("running_var", "variance")):
             if name.endswith(theirs):
                 yield name.removesuffix(theirs) + ours, buffer
-
-
-def _canonical(name: str, tensor: Tensor) -> Tensor:
-    """View a transposed kernel, which PyTorch keeps as (in, out, ...), as (out, in, ...)."""
-    is_transposed_kernel = name.endswith(".up.weight") and tensor.shape[-1] == 2
-    return tensor.transpose(0, 1) if is_transposed_kernel else tensor

@@ -1,14 +1,35 @@
 """The pieces of the U-Net as PyTorch modules; attribute names make the canonical names."""
 
+from typing import Any, cast
+
 import torch
 from jaxtyping import Float, Int16
 from torch import Tensor, nn
 from torch.nn import functional
 
-from breastseg.core.recipe import UNetSpec
+from breastseg.core.network_recipe import UNetSpec
 from breastseg.networks.spec import BATCH_NORM_MOMENTUM, DROPOUT_STEPS, NORM_EPSILON
 
-Features = Float[Tensor, "batch channel row column"]
+Features = Float[Tensor, "batch channel *space"]
+
+
+_CONVOLUTIONS: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, type[nn.ConvTranspose2d | nn.ConvTranspose3d]] = {
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
+
+
+def make_convolution(inputs: int, outputs: int, taps: tuple[int, ...]) -> nn.Module:
+    """Return a convolution that keeps the resolution, along as many axes as there are taps."""
+    convolution = _CONVOLUTIONS[len(taps)]
+    padding: Any = tuple(size // 2 for size in taps)
+    return convolution(inputs, outputs, kernel_size=cast(Any, taps), padding=padding)
+
+
+def pool(features: Features, stride: tuple[int, ...]) -> Features:
+    """Return the maximum of each cell that is as large as the stride."""
+    return {2: functional.max_pool2d, 3: functional.max_pool3d}[len(stride)](features, stride)
 
 
 def make_norm(spec: UNetSpec, channels: int) -> nn.Module:
@@ -16,7 +37,8 @@ def make_norm(spec: UNetSpec, channels: int) -> nn.Module:
     if spec.norm == "group":
         return nn.GroupNorm(channels // spec.channels_per_group, channels, eps=NORM_EPSILON)
     if spec.norm == "batch":
-        return nn.BatchNorm2d(channels, eps=NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
+        batch_norm = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[spec.dimensions]
+        return batch_norm(channels, eps=NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
     return nn.Identity()
 
 
@@ -43,20 +65,21 @@ class Dropout(nn.Dropout):
         return kept.mul_(scale.view(torch.int16)).view(features.dtype)  # 0, or the scale's bits
 
 
-def _random_bits(features: Features) -> Int16[Tensor, "batch channel row column"]:
+def _random_bits(features: Features) -> Int16[Tensor, "batch channel *space"]:
     """Draw 16 bits for each feature, channels last as the features lie."""
-    batch, channels, rows, columns = features.shape
+    batch, channels, *space = features.shape
     wide = torch.empty((features.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = wide.view(torch.int16)[: features.numel()]
-    return bits.view(batch, rows, columns, channels).permute(0, 3, 1, 2)
+    return bits.view(batch, *space, channels).movedim(-1, 1)
 
 
 class ConvolutionUnit(nn.Module):
-    """3x3 convolution, normalisation, ReLU."""
+    """Convolution with the kernel of its level, normalisation, ReLU."""
 
-    def __init__(self, spec: UNetSpec, inputs: int, outputs: int) -> None:
+    def __init__(self, spec: UNetSpec, inputs: int, level: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+        outputs = spec.channels[level]
+        self.convolution = make_convolution(inputs, outputs, spec.kernel_at(level))
         self.norm = make_norm(spec, outputs)
 
     def forward(self, features: Features) -> Features:
@@ -69,7 +92,7 @@ def make_block(spec: UNetSpec, inputs: int, level: int) -> nn.Sequential:
     outputs = spec.channels[level]
     count = spec.convolutions_at(level)
     return nn.Sequential(
-        *(ConvolutionUnit(spec, inputs if i == 0 else outputs, outputs) for i in range(count))
+        *(ConvolutionUnit(spec, inputs if i == 0 else outputs, level) for i in range(count))
     )
 
 
@@ -86,31 +109,20 @@ class EncoderLevel(nn.Module):
         return block
 
 
-class InterpolateAndConvolve(nn.Conv2d):
-    """Bilinear doubling and a 3x3 convolution."""
-
-    def forward(self, input: Features) -> Features:
-        """Double the resolution."""
-        doubled = functional.interpolate(
-            input, scale_factor=2, mode="bilinear", align_corners=False
-        )
-        return super().forward(doubled)
+def make_head(spec: UNetSpec, inputs: int) -> nn.Module:
+    """Return the convolution of one tap to logits; to_logits calls it."""
+    return make_convolution(inputs, 1, (1,) * spec.dimensions)
 
 
-class Head(nn.Conv2d):
-    """1x1 convolution to logits, in float32 whatever the precision of the features."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__(inputs, 1, kernel_size=1)
-
-    def forward(self, input: Features) -> Features:
-        """Keep the resolution."""
-        with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float())
+def to_logits(head: nn.Module, features: Features) -> Features:
+    """Apply a head in float32, whatever the precision of the features."""
+    with torch.autocast(features.device.type, enabled=False):
+        logits: Features = head(features.float())
+    return logits
 
 
 class DecoderLevel(nn.Module):
-    """Double the resolution, concatenate with the skip, convolve.
+    """Return to the resolution of the skip, concatenate with it, convolve.
 
     supervised: whether the level has a head of its own, which the network calls in training.
     """
@@ -118,17 +130,32 @@ class DecoderLevel(nn.Module):
     def __init__(self, spec: UNetSpec, level: int, *, supervised: bool) -> None:
         super().__init__()
         deeper, outputs = spec.channels[level + 1], spec.channels[level]
+        self._stride = spec.stride_at(level)
+        self._interpolates = spec.upsampling == "interpolation"
         self.up: nn.Module
-        if spec.upsampling == "transposed":
-            self.up = nn.ConvTranspose2d(deeper, outputs, kernel_size=2, stride=2)
+        if self._interpolates:
+            self.up = make_convolution(deeper, outputs, spec.kernel_at(level))
         else:
-            self.up = InterpolateAndConvolve(deeper, outputs, kernel_size=3, padding=1)
+            size = cast(Any, self._stride)
+            self.up = _TRANSPOSED[spec.dimensions](deeper, outputs, kernel_size=size, stride=size)
         self.dropout = Dropout(spec.dropout_at(level))
         self.block = make_block(spec, 2 * outputs, level)
-        self.head = Head(outputs) if supervised else None
+        self.head = make_head(spec, outputs) if supervised else None
 
     def forward(self, features: Features, skip: Features) -> Features:
         """Return features at the resolution of the skip."""
+        if self._interpolates:
+            features = _interpolated(features, self._stride)
         joined = torch.cat([skip, self.up(features)], dim=1)
         block: Features = self.block(self.dropout(joined))
         return block
+
+
+def _interpolated(features: Features, stride: tuple[int, ...]) -> Features:
+    """Refine the grid linearly along each axis, pixel centres at half integers."""
+    return functional.interpolate(
+        features,
+        scale_factor=[float(step) for step in stride],
+        mode={2: "bilinear", 3: "trilinear"}[len(stride)],
+        align_corners=False,
+    )

@@ -2,13 +2,19 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
-from breastseg.backends.pytorch.layers import DecoderLevel, Dropout, EncoderLevel, Head
-from breastseg.core.recipe import UNetSpec
+from breastseg.backends.pytorch.layers import (
+    DecoderLevel,
+    Dropout,
+    EncoderLevel,
+    make_head,
+    pool,
+    to_logits,
+)
+from breastseg.core.network_recipe import UNetSpec
 
-Images = Float[Tensor, "batch channel row column"]
-Logits = Float[Tensor, "batch 1 row column"]
+Images = Float[Tensor, "batch channel *space"]
+Logits = Float[Tensor, "batch 1 *space"]
 
 
 class UNet(nn.Module):
@@ -22,6 +28,7 @@ class UNet(nn.Module):
     def __init__(self, spec: UNetSpec, deep_supervision: int = 0) -> None:
         super().__init__()
         self._deep_supervision = deep_supervision
+        self._strides = [spec.stride_at(level) for level in range(len(spec.channels) - 1)]
         inputs = (spec.input_channels, *spec.channels[:-1])
         self.encoder = nn.ModuleList(
             EncoderLevel(spec, channels, level) for level, channels in enumerate(inputs)
@@ -33,7 +40,7 @@ class UNet(nn.Module):
             DecoderLevel(spec, level, supervised=0 < level <= deep_supervision)
             for level in range(len(spec.channels) - 1)
         )
-        self.head = Head(spec.channels[0])
+        self.head = make_head(spec, spec.channels[0])
 
     def forward(self, images: Images) -> Logits:
         """Return logits at the input's resolution, whose sides must be multiples of the stride."""
@@ -47,11 +54,11 @@ class UNet(nn.Module):
         skips, found, features = [], [], images
         for level, dropout in enumerate(self.dropouts):
             skips.append(self.encoder[level](features))
-            features = dropout(functional.max_pool2d(skips[-1], 2))
+            features = dropout(pool(skips[-1], self._strides[level]))
         features = self.encoder[-1](features)
         for level in reversed(range(len(skips))):
             features = self.decoder[level](features, skips[level])
             if level <= coarsest:
                 head = self.get_submodule(f"decoder.{level}.head" if level else "head")
-                found.append(head(features))
+                found.append(to_logits(head, features))
         return found[::-1]

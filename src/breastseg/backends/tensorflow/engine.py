@@ -21,7 +21,7 @@ from breastseg.core.errors import InputError
 from breastseg.networks.deep_supervision import coarser_targets
 from breastseg.networks.spec import Weight, check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
-from breastseg.pipeline.preprocess import pad_to_stride
+from breastseg.pipeline.preprocess import cropped_to, pad_to_stride
 
 Array = Float32[np.ndarray, "..."]
 _Targets = list[tuple[tf.Tensor, tf.Tensor | None]]
@@ -53,6 +53,7 @@ class Engine:
         self.precision: Precision = precision_of(config.optimisation.precision, on_cuda=on_cuda)
         self._place = "/GPU:0" if on_cuda else "/CPU:0"
         self._config, self._num_coarser = config, config.optimisation.deep_supervision
+        self._strides = [config.network.stride_at(level) for level in range(self._num_coarser)]
         with tf.device(self._place):
             self._dropout_seed = tf.Variable([0, 0], dtype=tf.int32, trainable=False)
             self._models = build_unet(
@@ -117,7 +118,7 @@ class Engine:
         """Return target and distance of each supervised level, the image's resolution first."""
         distance = distance_for(self._config.loss, batch)
         finest = (_channels_last(batch.targets), _channels_last(distance))
-        coarser = coarser_targets(batch.targets, self._num_coarser, self._config.loss)
+        coarser = coarser_targets(batch.targets, self._strides, self._config.loss)
         return [
             finest,
             *((_channels_last(each.target), _channels_last(each.distance)) for each in coarser),
@@ -125,12 +126,10 @@ class Engine:
 
     def predict_logits(self, images: Images) -> Logits:
         """See Backend.predict_logits."""
-        rows, columns = images.shape[2:]
         padded = pad_to_stride(images, self._config.network.stride)
         with tf.device(self._place):
             compiled = self._compiled_logits(tf.constant(np.moveaxis(padded, 1, -1)))
-        logits: Logits = np.moveaxis(compiled.numpy(), -1, 1)[..., :rows, :columns]
-        return logits
+        return cropped_to(np.moveaxis(compiled.numpy(), -1, 1), images.shape)
 
     def _logits(self, images: tf.Tensor) -> tf.Tensor:
         return self._models.network(images, training=False)
@@ -202,19 +201,15 @@ def _variables(model: Any, config: BackendConfig) -> dict[Weight, tf.Variable]:
     return found
 
 
-def _is_transposed(weight: Weight) -> bool:
-    return weight.name.endswith(".up.weight") and weight.shape[-1] == 2
-
-
 def _to_canonical(weight: Weight, array: Array) -> Array:
-    """Turn a Keras kernel, (row, column, in, out) or transposed (row, column, out, in)."""
+    """Turn a Keras kernel, (*space, in, out) or transposed (*space, out, in)."""
     if weight.role != "kernel":
         return array
-    order = (2, 3, 0, 1) if _is_transposed(weight) else (3, 2, 0, 1)
-    return np.ascontiguousarray(array.transpose(order))
+    last = (-2, -1) if weight.transposed else (-1, -2)
+    return np.ascontiguousarray(np.moveaxis(array, last, (0, 1)))
 
 
 def _from_canonical(weight: Weight, array: Array) -> Array:
     if weight.role != "kernel":
         return array
-    return array.transpose((2, 3, 0, 1) if _is_transposed(weight) else (2, 3, 1, 0))
+    return np.moveaxis(array, (0, 1), (-2, -1) if weight.transposed else (-1, -2))

@@ -1,11 +1,11 @@
-"""Keras layers whose arithmetic is that of their PyTorch twins. Arrays are NHWC."""
+"""Keras layers whose arithmetic is that of their PyTorch twins. Channels are last."""
 
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from breastseg.core.recipe import UNetSpec
+from breastseg.core.network_recipe import UNetSpec
 from breastseg.networks.spec import BATCH_NORM_MOMENTUM, DROPOUT_STEPS, NORM_EPSILON
 
 
@@ -34,18 +34,24 @@ class GroupNormalization(_Normalisation):
         self.groups = groups
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        """Normalise (batch, row, column, channel) features."""
+        """Normalise (batch, *space, channel) features."""
         wide = tf.cast(features, tf.float32)
-        mean, variance = tf.nn.moments(wide, (1, 2), keepdims=True)
+        mean, variance = tf.nn.moments(wide, _axes(features)[1:], keepdims=True)
         group_mean = self._over_group(mean)
         spread = self._over_group(variance + tf.square(mean - group_mean))
         return self._apply(features, group_mean, spread)
 
     def _over_group(self, per_channel: tf.Tensor) -> tf.Tensor:
-        channels = per_channel.shape[-1]
-        grouped = tf.reshape(per_channel, (-1, 1, 1, self.groups, channels // self.groups))
+        *_, channels = per_channel.shape
+        ones = (1,) * (len(per_channel.shape) - 2)
+        grouped = tf.reshape(per_channel, (-1, *ones, self.groups, channels // self.groups))
         grouped = tf.reduce_mean(grouped, axis=-1)
         return tf.repeat(grouped, channels // self.groups, axis=-1)
+
+
+def _axes(features: tf.Tensor) -> tuple[int, ...]:
+    """Return batch and space: all axes but the channels."""
+    return tuple(range(len(features.shape) - 1))
 
 
 class BatchNormalization(_Normalisation):
@@ -62,11 +68,11 @@ class BatchNormalization(_Normalisation):
         self.moving_variance = self.add_weight(channels, "ones", name="variance", **kind)
 
     def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Normalise (batch, row, column, channel) features."""
+        """Normalise (batch, *space, channel) features."""
         if not training:
             return self._apply(features, self.moving_mean.value, self.moving_variance.value)
         wide = tf.cast(features, tf.float32)
-        mean, variance = tf.nn.moments(wide, (0, 1, 2))
+        mean, variance = tf.nn.moments(wide, _axes(features))
         count = tf.cast(tf.size(wide) // wide.shape[-1], tf.float32)
         unbiased = variance * count / (count - 1)
         for running, newest in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
@@ -104,15 +110,44 @@ def _random_bits(features: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return bits if channels == 2 * pairs else bits[..., :channels]
 
 
-class BilinearDoubling(keras.layers.Layer):  # type: ignore[misc]  # keras has no type hints
-    """Bilinear upsampling by 2 for inputs of any size; Keras's own wants a known size."""
+class LinearUpsampling(keras.layers.Layer):  # type: ignore[misc]  # keras has no type hints
+    """Linear upsampling for inputs of any size; Keras's own wants a known size.
+
+    Args:
+        stride: how much finer the grid becomes along each axis.
+    """
+
+    def __init__(self, stride: tuple[int, ...], **layer: Any) -> None:
+        super().__init__(**layer)
+        self.stride = stride
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        """Double rows and columns, pixel centres at half integers as in PyTorch."""
-        doubled = tf.image.resize(features, 2 * tf.shape(features)[1:3], "bilinear")
-        return tf.ensure_shape(
-            tf.cast(doubled, features.dtype), (None, None, None, features.shape[-1])
-        )
+        """Refine the grid, pixel centres at half integers as in PyTorch."""
+        *slices, row_step, column_step = self.stride
+        finer = _refined_planes(features, (row_step, column_step))
+        if slices:
+            finer = _refined_slices(finer, slices[0])
+        space = (None,) * len(self.stride)
+        return tf.ensure_shape(tf.cast(finer, features.dtype), (None, *space, features.shape[-1]))
+
+
+def _refined_planes(features: tf.Tensor, stride: tuple[int, int]) -> tf.Tensor:
+    """Refine rows and columns, plane by plane; in float32, which the resizing returns."""
+    shape, channels = tf.shape(features), features.shape[-1]
+    planes = tf.reshape(features, tf.concat([[-1], shape[-3:]], axis=0))
+    size = shape[-3:-1] * tf.constant(stride)
+    finer = tf.image.resize(planes, size, "bilinear")
+    return tf.reshape(finer, tf.concat([shape[:-3], size, [channels]], axis=0))
+
+
+def _refined_slices(features: tf.Tensor, step: int) -> tf.Tensor:
+    """Refine the first axis of space: as rows of a plane whose columns are all the rest."""
+    shape, channels = tf.shape(features), features.shape[-1]
+    size = shape[1:2] * step
+    in_plane = tf.reduce_prod(shape[2:-1], keepdims=True)
+    planes = tf.reshape(features, tf.concat([shape[:2], in_plane, [channels]], axis=0))
+    finer = tf.image.resize(planes, tf.concat([size, in_plane], axis=0), "bilinear")
+    return tf.reshape(finer, tf.concat([shape[:1], size, shape[2:]], axis=0))
 
 
 def make_norm(spec: UNetSpec, channels: int, **layer: Any) -> keras.layers.Layer | None:

@@ -1,4 +1,4 @@
-"""A UNetSpec as a Keras model. Arrays are NHWC, and layers bear the canonical names."""
+"""A UNetSpec as a Keras model. Channels are last, and layers bear the canonical names."""
 
 from typing import Any, NamedTuple
 
@@ -6,15 +6,15 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from breastseg.backends.tensorflow.layers import BilinearDoubling, SeededDropout, make_norm
-from breastseg.core.recipe import UNetSpec
+from breastseg.backends.tensorflow.layers import LinearUpsampling, SeededDropout, make_norm
+from breastseg.core.network_recipe import UNetSpec
 
 
 class UNets(NamedTuple):
-    """Two functional models of the same layers, from (batch, row, column, channel).
+    """Two functional models of the same layers, from (batch, *space, channel).
 
-    network: to logits (batch, row, column, 1) in float32; both sides must be multiples of the
-        spec's stride.
+    network: to logits (batch, *space, 1) in float32; each side must be a multiple of the
+        spec's stride along it.
     supervised: to a list of the logits of all levels with a head, those of the network first.
     """
 
@@ -43,11 +43,11 @@ def build_unet(
         else dropout_seed
     )
     build = _Builder(spec, precision, seed)
-    inputs = features = keras.Input((None, None, spec.input_channels))
+    inputs = features = keras.Input((*(None,) * spec.dimensions, spec.input_channels))
     skips, found = [], []
     for level in range(len(spec.channels) - 1):
         skips.append(build.block(features, f"encoder.{level}", level))
-        features = layers.MaxPooling2D(2, dtype=build.policy)(skips[-1])
+        features = build.pool(skips[-1], level)
         features = build.dropout(features, f"encoder.{level}.dropout", level)
     features = build.block(features, f"encoder.{len(skips)}", len(skips))
     for level in reversed(range(len(skips))):
@@ -56,16 +56,25 @@ def build_unet(
         features = build.dropout(features, f"decoder.{level}.dropout", level)
         features = build.block(features, f"decoder.{level}", level)
         if level <= deep_supervision:
-            found.append(_head(f"decoder.{level}.head" if level else "head")(features))
+            found.append(build.head(features, f"decoder.{level}.head" if level else "head"))
     return UNets(
         network=keras.Model(inputs, found[-1], name="unet"),
         supervised=keras.Model(inputs, found[::-1], name="supervised"),
     )
 
 
-def _head(name: str) -> keras.layers.Layer:
-    """Return a 1x1 convolution to logits, in float32 whatever the precision of the features."""
-    return layers.Conv2D(1, 1, dtype="float32", name=name)
+class _Layers(NamedTuple):
+    """Keras's classes for images or for volumes."""
+
+    convolution: type
+    transposed: type
+    pooling: type
+
+
+_LAYERS = {
+    2: _Layers(layers.Conv2D, layers.Conv2DTranspose, layers.MaxPooling2D),
+    3: _Layers(layers.Conv3D, layers.Conv3DTranspose, layers.MaxPooling3D),
+}
 
 
 class _Builder:
@@ -73,29 +82,40 @@ class _Builder:
 
     def __init__(self, spec: UNetSpec, precision: str, dropout_seed: tf.Variable) -> None:
         self.spec, self.dropout_seed, self.num_dropouts = spec, dropout_seed, 0
+        self.layers = _LAYERS[spec.dimensions]
         self.policy = keras.DTypePolicy("mixed_bfloat16" if precision == "bfloat16" else "float32")
 
-    def _convolve(self, features: Any, channels: int, name: str) -> Any:
-        layer = layers.Conv2D(channels, 3, padding="same", dtype=self.policy, name=name)
+    def _convolve(self, features: Any, level: int, name: str) -> Any:
+        channels, taps = self.spec.channels[level], self.spec.kernel_at(level)
+        layer = self.layers.convolution(
+            channels, taps, padding="same", dtype=self.policy, name=name
+        )
         return layer(features)
+
+    def head(self, features: Any, name: str) -> Any:
+        """Convolve with one tap to logits, in float32 whatever the precision of the features."""
+        return self.layers.convolution(1, 1, dtype="float32", name=name)(features)
+
+    def pool(self, features: Any, level: int) -> Any:
+        return self.layers.pooling(self.spec.stride_at(level), dtype=self.policy)(features)
 
     def block(self, features: Any, prefix: str, level: int) -> Any:
         channels = self.spec.channels[level]
         for i in range(self.spec.convolutions_at(level)):
             name = f"{prefix}.block.{i}"
-            features = self._convolve(features, channels, f"{name}.convolution")
+            features = self._convolve(features, level, f"{name}.convolution")
             norm = make_norm(self.spec, channels, name=f"{name}.norm", dtype=self.policy)
             features = norm(features) if norm is not None else features
             features = layers.ReLU(dtype=self.policy)(features)
         return features
 
     def up(self, features: Any, name: str, level: int) -> Any:
-        channels = self.spec.channels[level]
+        channels, stride = self.spec.channels[level], self.spec.stride_at(level)
         if self.spec.upsampling == "transposed":
-            layer = layers.Conv2DTranspose(channels, 2, 2, dtype=self.policy, name=name)
+            layer = self.layers.transposed(channels, stride, stride, dtype=self.policy, name=name)
             return layer(features)
-        doubled = BilinearDoubling(dtype=self.policy)(features)
-        return self._convolve(doubled, channels, name)
+        finer = LinearUpsampling(stride, dtype=self.policy)(features)
+        return self._convolve(finer, level, name)
 
     def dropout(self, features: Any, name: str, level: int) -> Any:
         rate = self.spec.dropout_at(level)
