@@ -3,25 +3,32 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Float64
 from scipy import ndimage
 
 from breastseg.pipeline.chest_tissue import ChestTissue
 from breastseg.pipeline.chest_wall import ANGLE_STEP, ANGLES, ChestWall
 
-_THIN_MM = 15.0
-"""A layer of skin and fat below this is no breast."""
+_RIM_SHARE = 0.4
+_RIM_MM = (14.0, 22.0)
+"""The rim of a breast is where the layer falls below a share of its thickness, within bounds."""
 _MEDIAL_DEGREES = 4.0
 _LATERAL_DEGREES = 90.0
-_PEAK_DEGREES = (15.0, 60.0)
-_FOLD_RISE_MM = 8.0
+_FRONT_DEGREES = (15.0, 50.0)
+_THICKEST_DEGREES = 60.0
+"""Further to the side, the arm pit would be taken for the breast."""
+_FOLD_RISE_MM = 6.0
+_FOLD_WITHIN_MM = 100.0
 _BELOW_LUNG_MM = 30.0
 _BELOW_APEX_MM = 45.0
 _LUNG_SEEN_MM2 = 1000.0
 _APEX_FRACTION = 0.25
 _NARROW_MM = 20.0
+_NARROW_DEGREES = 12.0
 
 Extent = Bool[np.ndarray, "levels angles"]
+Angles = Float64[np.ndarray, " angles"]
+Profile = Float32[np.ndarray, " levels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,47 +71,54 @@ def _anterior_lung(tissue: ChestTissue) -> np.ndarray:
     return counts
 
 
-def side_extent(wall: ChestWall, levels: tuple[int, int], sign: int, level_mm: float) -> SideExtent:
-    """Return the extent of the breast at positive (left) or negative (right) angles."""
+def side_extents(
+    wall: ChestWall, levels: tuple[int, int], level_mm: float
+) -> tuple[SideExtent, SideExtent]:
+    """Return the extents of the right and of the left breast."""
     layer = np.asarray(ndimage.gaussian_filter(wall.layer_mm, (min(1.0, 4 / level_mm), 1)))
-    angle = ANGLES * sign
-    allowed = np.zeros(layer.shape, bool)
-    allowed[levels[0] : levels[1] + 1] = (angle >= _MEDIAL_DEGREES) & (angle <= _LATERAL_DEGREES)
-    front = allowed & (angle >= _PEAK_DEGREES[0]) & (angle <= _PEAK_DEGREES[1])
-    peak = np.unravel_index(int(np.argmax(np.where(front, layer, -1))), layer.shape)
-    thick = allowed & (layer > _THIN_MM) & ~_below_fold(layer, int(peak[0]))
-    where = _connected(thick, (int(peak[0]), int(peak[1])), level_mm)
-    return SideExtent(where, float(np.percentile(layer[front], 95)))
+    size = np.abs(ANGLES)
+    front = (size >= _FRONT_DEGREES[0]) & (size <= _FRONT_DEGREES[1])
+    # Both sides together: the fold of one alone would be lost among errors of the wall.
+    first = _fold(layer[:, front].mean(axis=1), levels, level_mm)
+    inside = slice(first, levels[1] + 1)
+    right, left = (_side(layer, inside, ANGLES * sign, level_mm) for sign in (-1, 1))
+    return right, left
 
 
-def _below_fold(layer: Float32[np.ndarray, "levels angles"], peak: int) -> Extent:
-    """Return what lies below the fold under the breast.
+def _side(
+    layer: Float32[np.ndarray, "levels angles"],
+    inside: slice,
+    angle: Angles,
+    level_mm: float,
+) -> SideExtent:
+    front = (angle >= _FRONT_DEGREES[0]) & (angle <= _THICKEST_DEGREES)
+    thickness = float(np.percentile(layer[inside, front], 95))
+    thick = np.zeros(layer.shape, bool)
+    thick[inside] = layer[inside] > np.clip(_RIM_SHARE * thickness, *_RIM_MM)
+    thick &= (angle >= _MEDIAL_DEGREES) & (angle <= _LATERAL_DEGREES)
+    return SideExtent(_connected(thick, level_mm), thickness)
 
-    Downwards from the thickest level the layer gets thinner up to the fold; where it grows
-    again, in an obese abdomen, the breast has ended.
+
+def _fold(profile: Profile, levels: tuple[int, int], level_mm: float) -> int:
+    """Return the level of the fold under the breast, or the lowest where there is none.
+
+    The fold is the thinnest level of the lower part; there must be more both below it, as in an
+    obese abdomen, and above it. What gets thicker near the arm pit is left alone.
     """
-    down = layer[peak::-1]
-    thinnest = np.minimum.accumulate(down, axis=0)
-    risen = np.maximum.accumulate(down > thinnest + _FOLD_RISE_MM, axis=0)
-    # From the thinnest level before the rise on, not only from the rise.
-    first = np.where(risen.any(axis=0), np.argmax(risen, axis=0), len(down))
-    before = np.arange(len(down))[:, None] < first
-    fold = np.argmin(np.where(before, down, np.inf), axis=0)
-    beyond = (np.arange(len(down))[:, None] > fold) & risen.any(axis=0)
-    below = np.zeros(layer.shape, bool)
-    below[peak::-1] = beyond
-    return below
+    lowest, top = levels
+    part = profile[lowest : min(top, lowest + round(_FOLD_WITHIN_MM / level_mm)) + 1]
+    fold = int(np.argmin(part))
+    risen = profile[lowest + fold] + _FOLD_RISE_MM
+    return lowest + fold if part[: fold + 1].max() > risen and part[fold:].max() > risen else lowest
 
 
-def _connected(thick: Extent, peak: tuple[int, int], level_mm: float) -> Extent:
-    """Return the part that holds the peak, without narrow spurs and without holes."""
-    size = (max(1, round(_NARROW_MM / level_mm)), max(1, round(12 / ANGLE_STEP)))
+def _connected(thick: Extent, level_mm: float) -> Extent:
+    """Return the largest part, without narrow spurs and without holes."""
+    size = (max(1, round(_NARROW_MM / level_mm)), max(1, round(_NARROW_DEGREES / ANGLE_STEP)))
     padded = np.pad(thick, ((size[0], size[0]), (0, 0)), mode="edge")
     opened = ndimage.binary_opening(padded, np.ones(size))[size[0] : -size[0]]
     components, count = ndimage.label(opened)
     if count == 0:
         return np.zeros(thick.shape, bool)
-    number = components[peak]
-    if number == 0:
-        number = 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
-    return np.asarray(ndimage.binary_fill_holes(components == number))
+    largest = 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
+    return np.asarray(ndimage.binary_fill_holes(components == largest))

@@ -18,7 +18,7 @@ from scipy import ndimage
 from breastseg.core.errors import GeometryError
 from breastseg.core.image import Image
 from breastseg.core.orientation import Anatomy, anatomy_of
-from breastseg.pipeline.breast_extent import SideExtent, chest_levels, side_extent
+from breastseg.pipeline.breast_extent import SideExtent, chest_levels, side_extents
 from breastseg.pipeline.chest_tissue import ChestTissue, find_tissue
 from breastseg.pipeline.chest_wall import ANGLES, ChestWall, find_wall
 
@@ -28,10 +28,15 @@ SIDES: dict[Side, int] = {"right": 1, "left": 2}
 
 _SKIN_HU = -400.0
 """About half way from air to skin."""
-_FLAT_MM = 35.0
+_FLAT_MM = 40.0
+_FLAT_SHARE = 0.02
+_GLAND_HU = -40.0
+"""A block of voxels above this is more gland than fat."""
+_GLAND_DEGREES = 75.0
 _SMALLEST_ML = 20.0
 _CUT_MM2 = 300.0
 _EDGE_MM = 8.0
+_ROUND_EDGE = 0.015
 
 Labels = UInt8[np.ndarray, "slices rows columns"]
 Plane = Float32[np.ndarray, "rows columns"]
@@ -43,18 +48,21 @@ class BreastSide:
 
     volume_ml: of what was seen, skin and fat included.
     thickness_mm: from chest wall to skin, 95th percentile over the front of this side.
+    gland_share: of the inner part, away from skin and wall, that is more gland than fat at
+        3 mm, from 0 to 1. Rough: it tells a breast from fat and is no measure of density.
     cut_by: what ends the picture before the breast ends.
     """
 
     side: Side
     volume_ml: float
     thickness_mm: float
+    gland_share: float
     cut_by: tuple[Cut, ...]
 
     @property
     def flat(self) -> bool:
-        """Whether there is so little tissue as in most men, or after a mastectomy."""
-        return self.thickness_mm < _FLAT_MM
+        """Whether there is but a thin layer of fat, as in most men or after a mastectomy."""
+        return self.thickness_mm < _FLAT_MM and self.gland_share < _FLAT_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +99,8 @@ def _flat(side: BreastSide) -> str:
     if not side.flat:
         return f", up to {side.thickness_mm:.0f} mm thick"
     return (
-        f" of skin and fat, at most {side.thickness_mm:.0f} mm thick: a small breast, a man's "
-        "chest or the side of a mastectomy"
+        f" of skin and fat, hardly any gland, up to {side.thickness_mm:.0f} mm thick: a man's "
+        "chest, a small fatty breast or the side of a mastectomy"
     )
 
 
@@ -129,34 +137,36 @@ def find_breasts(image: Image) -> BreastRegion:
         refusal = "No breast: no lung was found, so this is no scan of the chest."
         return BreastRegion(labels=labels, sides=(), refusal=refusal, num_slices=num_slices)
     wall = find_wall(tissue)
-    extents = {
-        side: side_extent(wall, levels, sign, tissue.spacing_mm[0])
-        for side, sign in (("right", -1), ("left", 1))
-    }
-    inside = _inside(tissue, wall, extents["right"], extents["left"])
+    right, left = side_extents(wall, levels, tissue.spacing_mm[0])
+    inside = _inside(tissue, wall, right, left)
     _draw(labels, image, anatomy, tissue, inside)
-    sides = tuple(_found(labels, image, anatomy, side, extents[side]) for side in SIDES)
-    kept = tuple(each for each in sides if each is not None)
-    refusal = None if kept else "No breast: nothing but thin skin lies upon the chest wall."
-    return BreastRegion(labels=labels, sides=kept, refusal=refusal, num_slices=num_slices)
+    found = (
+        _measured(labels, image, anatomy, side, extent.thickness_mm, _gland(tissue, wall, depth))
+        for side, extent, depth in zip(SIDES, (right, left), inside, strict=True)
+    )
+    kept = tuple(each for each in found if each is not None)
+    thin = None if kept else "No breast: nothing but thin skin lies upon the chest wall."
+    return BreastRegion(labels=labels, sides=kept, refusal=thin, num_slices=num_slices)
+
+
+def _gland(tissue: ChestTissue, wall: ChestWall, inside_mm: np.ndarray) -> float:
+    """Return which share of a breast's inner part is gland."""
+    inner = (inside_mm > _EDGE_MM / 2) & tissue.body & (tissue.skin_depth_mm > _EDGE_MM)
+    inner &= np.abs(wall.angle) < _GLAND_DEGREES
+    return float((tissue.hu[inner] > _GLAND_HU).mean()) if inner.any() else 0.0
 
 
 def _inside(
     tissue: ChestTissue, wall: ChestWall, right: SideExtent, left: SideExtent
 ) -> tuple[Float32[np.ndarray, "..."], Float32[np.ndarray, "..."]]:
     """Return how far inside each breast a coarse voxel lies, in mm; negative outside."""
-    _, rows, columns = tissue.body.shape
-    down, across = np.mgrid[0:rows, 0:columns].astype(np.float32)
+    beyond = np.where(wall.shoulder, -_EDGE_MM, wall.beyond_mm)
     depths = np.empty((2, *tissue.body.shape), np.float32)
-    reach = [ndimage.gaussian_filter(side.where.astype(np.float32), 0.7) for side in (right, left)]
-    for level, (row, column) in enumerate(wall.centre):
-        anterior = (row - down) * tissue.spacing_mm[1]
-        lateral = (across - column) * tissue.spacing_mm[2]
-        angle = np.degrees(np.arctan2(lateral, anterior))
-        beyond = np.hypot(anterior, lateral) - np.interp(angle, ANGLES, wall.wall_mm[level])
-        for number, extent in enumerate(reach):
+    for number, side in enumerate((right, left)):
+        extent = ndimage.gaussian_filter(side.where.astype(np.float32), 0.7)
+        for level, angle in enumerate(wall.angle):
             share = np.interp(angle, ANGLES, extent[level], left=0, right=0)
-            depths[number, level] = np.minimum(beyond, (share - 0.5) * 2 * _EDGE_MM)
+            depths[number, level] = np.minimum(beyond[level], (share - 0.5) * 2 * _EDGE_MM)
     return depths[0], depths[1]
 
 
@@ -174,13 +184,24 @@ def _draw(
     trunk = near.astype(np.float32) - 0.5
     for index in range(len(drawn)):
         place = (index + 0.5) / tissue.factors[0] - 0.5
-        right, left = (_enlarged(_level(each, place), drawn[index], tissue) for each in inside)
+        right, left, within, close = (
+            _enlarged(_level(each, place), drawn[index], tissue) for each in (*inside, deep, trunk)
+        )
         if max(right.max(), left.max()) <= 0:
             continue
-        dense = (pixels[index] > _SKIN_HU) & (_enlarged(_level(trunk, place), drawn[index], tissue) > 0)
-        body = dense | (_enlarged(_level(deep, place), drawn[index], tissue) > 0)
+        body = _attached((pixels[index] > _SKIN_HU) & (close > 0), within > 0)
         drawn[index][body & (right > 0)] = SIDES["right"]
         drawn[index][body & (left > 0) & (left > right)] = SIDES["left"]
+
+
+def _attached(dense: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Return the parts of a plane that hang together with the body: no wire upon the skin."""
+    whole = dense | within
+    _, components = cv2.connectedComponents(whole.astype(np.uint8), connectivity=4)
+    kept = np.zeros(int(components.max()) + 1, bool)
+    kept[components[within]] = True
+    kept[0] = False
+    return np.asarray(kept[components])
 
 
 def _level(field: Float32[np.ndarray, "levels rows columns"], place: float) -> Plane:
@@ -201,46 +222,52 @@ def _enlarged(plane: Plane, like: np.ndarray, tissue: ChestTissue) -> Plane:
     return np.pad(fine, missing, mode="edge") if any(map(max, missing)) else fine
 
 
-def _found(
-    labels: Labels, image: Image, anatomy: Anatomy, side: Side, extent: SideExtent
+def _measured(
+    labels: Labels,
+    image: Image,
+    anatomy: Anatomy,
+    side: Side,
+    thickness_mm: float,
+    gland_share: float,
 ) -> BreastSide | None:
     """Measure one side; too little is taken out of the labels again."""
     assert image.spacing_mm is not None
-    number = SIDES[side]
-    turned = anatomy.to_lps(labels)
-    spacing = tuple(image.spacing_mm[axis] for axis in anatomy.axes[::-1])
-    areas = np.array([np.count_nonzero(plane == number) for plane in turned]) * (
-        spacing[1] * spacing[2]
-    )
-    volume_ml = float(areas.sum() * spacing[0] / 1000)
-    if volume_ml < (_SMALLEST_ML if len(turned) > 1 else 0) or not areas.any():
-        labels[labels == number] = 0
+    mask = anatomy.to_lps(labels) == SIDES[side]
+    spacing = [image.spacing_mm[axis] for axis in anatomy.axes[::-1]]
+    areas_mm2 = np.count_nonzero(mask, axis=(1, 2)) * spacing[1] * spacing[2]
+    volume_ml = float(areas_mm2.sum() * spacing[0] / 1000)
+    if areas_mm2.max() < _CUT_MM2 or (len(mask) > 1 and volume_ml < _SMALLEST_ML):
+        labels[labels == SIDES[side]] = 0
         return None
     return BreastSide(
         side=side,
         volume_ml=volume_ml,
-        thickness_mm=extent.thickness_mm,
-        cut_by=tuple(_cuts(turned == number, areas)),
+        thickness_mm=thickness_mm,
+        gland_share=gland_share,
+        cut_by=tuple(_cuts(mask, areas_mm2, anatomy.to_lps(image.pixels))),
     )
 
 
-def _cuts(mask: np.ndarray, areas: np.ndarray) -> Iterator[Cut]:
-    if _meets_edge(mask):
+def _cuts(mask: np.ndarray, areas_mm2: np.ndarray, pixels: np.ndarray) -> Iterator[Cut]:
+    if _meets_edge(mask, pixels):
         yield "field of view"
-    if areas[0] > _CUT_MM2:
+    if areas_mm2[0] > _CUT_MM2:
         yield "lowest slice"
-    if areas[-1] > _CUT_MM2:
+    if areas_mm2[-1] > _CUT_MM2:
         yield "uppermost slice"
 
 
-def _meets_edge(mask: np.ndarray) -> bool:
-    """Return whether a breast reaches the border of the picture or the circle within it."""
+def _meets_edge(mask: np.ndarray, pixels: np.ndarray) -> bool:
+    """Return whether a breast reaches the border of the picture, or of a round field of view."""
     _, rows, columns = mask.shape
     shadow = mask.any(axis=0)
+    edge = np.zeros(shadow.shape, bool)
+    edge[[0, -1]] = edge[:, [0, -1]] = True
     down, across = np.mgrid[0:rows, 0:columns]
     radius = np.hypot(
         (down - (rows - 1) / 2) / (rows / 2), (across - (columns - 1) / 2) / (columns / 2)
     )
-    edge = np.zeros(shadow.shape, bool)
-    edge[[0, -1]] = edge[:, [0, -1]] = True
-    return bool((shadow & (edge | (np.abs(radius - 1) < 2 / min(rows, columns)))).any())
+    beside = pixels[:, radius > 1.01]
+    if beside.min() == beside.max():
+        edge |= np.abs(radius - 1) < _ROUND_EDGE
+    return bool((shadow & edge).any())

