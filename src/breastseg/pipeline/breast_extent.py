@@ -9,9 +9,13 @@ from scipy import ndimage
 from breastseg.pipeline.chest_tissue import ChestTissue
 from breastseg.pipeline.chest_wall import ANGLE_STEP, ANGLES, ChestWall
 
-_RIM_SHARE = 0.4
-_RIM_MM = (14.0, 22.0)
+_RIM_SHARE = 0.33
+_RIM_MM = (12.0, 20.0)
 """The rim of a breast is where the layer falls below a share of its thickness, within bounds."""
+_OVER_FAT_MM = 3.0
+_FAT_SHARE = 0.6
+"""Where the thinnest level is no thicker than this share of the breast, it is fat alone, and
+the rim is what is a little thicker than fat."""
 _MEDIAL_DEGREES = 4.0
 _LATERAL_DEGREES = 90.0
 _FRONT_DEGREES = (15.0, 50.0)
@@ -79,9 +83,10 @@ def side_extents(
     size = np.abs(ANGLES)
     front = (size >= _FRONT_DEGREES[0]) & (size <= _FRONT_DEGREES[1])
     # Both sides together: the fold of one alone would be lost among errors of the wall.
-    first = _fold(layer[:, front].mean(axis=1), levels, level_mm)
-    inside = slice(first, levels[1] + 1)
-    right, left = (_side(layer, inside, ANGLES * sign, level_mm) for sign in (-1, 1))
+    profile = layer[levels[0] : levels[1] + 1, front].mean(axis=1)
+    inside = slice(levels[0] + _fold(profile, level_mm), levels[1] + 1)
+    fat_mm = float(profile.min())
+    right, left = (_side(layer, inside, ANGLES * sign, fat_mm, level_mm) for sign in (-1, 1))
     return right, left
 
 
@@ -89,27 +94,30 @@ def _side(
     layer: Float32[np.ndarray, "levels angles"],
     inside: slice,
     angle: Angles,
+    fat_mm: float,
     level_mm: float,
 ) -> SideExtent:
     front = (angle >= _FRONT_DEGREES[0]) & (angle <= _THICKEST_DEGREES)
     thickness = float(np.percentile(layer[inside, front], 95))
+    rim = float(np.clip(_RIM_SHARE * thickness, *_RIM_MM))
+    if fat_mm < _FAT_SHARE * thickness:
+        rim = max(rim, fat_mm + _OVER_FAT_MM)
     thick = np.zeros(layer.shape, bool)
-    thick[inside] = layer[inside] > np.clip(_RIM_SHARE * thickness, *_RIM_MM)
+    thick[inside] = layer[inside] > rim
     thick &= (angle >= _MEDIAL_DEGREES) & (angle <= _LATERAL_DEGREES)
     return SideExtent(_connected(thick, level_mm), thickness)
 
 
-def _fold(profile: Profile, levels: tuple[int, int], level_mm: float) -> int:
-    """Return the level of the fold under the breast, or the lowest where there is none.
+def _fold(profile: Profile, level_mm: float) -> int:
+    """Return the level of the fold under the breasts, or 0 where there is none.
 
     The fold is the thinnest level of the lower part; there must be more both below it, as in an
     obese abdomen, and above it. What gets thicker near the arm pit is left alone.
     """
-    lowest, top = levels
-    part = profile[lowest : min(top, lowest + round(_FOLD_WITHIN_MM / level_mm)) + 1]
+    part = profile[: round(_FOLD_WITHIN_MM / level_mm) + 1]
     fold = int(np.argmin(part))
-    risen = profile[lowest + fold] + _FOLD_RISE_MM
-    return lowest + fold if part[: fold + 1].max() > risen and part[fold:].max() > risen else lowest
+    risen = part[fold] + _FOLD_RISE_MM
+    return fold if part[: fold + 1].max() > risen and part[fold:].max() > risen else 0
 
 
 def _connected(thick: Extent, level_mm: float) -> Extent:

@@ -180,7 +180,7 @@ def _draw(
     """Write the labels at the full resolution: smooth at the wall, sharp at the skin."""
     pixels, drawn = anatomy.to_lps(image.pixels), anatomy.to_lps(labels)
     near = np.stack([ndimage.binary_dilation(plane, iterations=2) for plane in tissue.body])
-    deep = (tissue.body & (tissue.skin_depth_mm > _EDGE_MM)).astype(np.float32) - 0.5
+    deep = (tissue.flesh & (tissue.skin_depth_mm > _EDGE_MM)).astype(np.float32) - 0.5
     trunk = near.astype(np.float32) - 0.5
     for index in range(len(drawn)):
         place = (index + 0.5) / tissue.factors[0] - 0.5

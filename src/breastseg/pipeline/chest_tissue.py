@@ -46,6 +46,11 @@ class ChestTissue:
     spacing_mm: Spacing
     factors: tuple[int, int, int]
 
+    @property
+    def flesh(self) -> Mask:
+        """The body without air: none from between breasts that touch a table or each other."""
+        return np.asarray(self.body & (self.hu > BODY_HU))
+
 
 def find_tissue(image: Image) -> ChestTissue:
     """Return the tissues of a CT in HU; the image must have an affine."""

@@ -71,7 +71,7 @@ def find_wall(tissue: ChestTissue) -> ChestWall:
     wall = cage + _muscle(rays, cage, tissue.spacing_mm[0])
     angle, beyond_mm = _around(tissue, centre, wall)
     shoulder = _shoulder(tissue, angle, beyond_mm)
-    breast = rays.of(tissue.body & ~shoulder) & (rays.radii_mm >= wall[..., None])
+    breast = rays.of(tissue.flesh & ~shoulder) & (rays.radii_mm >= wall[..., None])
     return ChestWall(
         centre=centre,
         cage_mm=cage,
