@@ -9,8 +9,8 @@ from scipy import ndimage
 from breastseg.pipeline.chest_tissue import ChestTissue
 from breastseg.pipeline.chest_wall import ANGLE_STEP, ANGLES, ChestWall
 
-_RIM_SHARE = 0.33
-_RIM_MM = (12.0, 20.0)
+_RIM_SHARE = 0.4
+_RIM_MM = (14.0, 18.0)
 """The rim of a breast is where the layer falls below a share of its thickness, within bounds."""
 _OVER_FAT_MM = 3.0
 _FAT_SHARE = 0.6

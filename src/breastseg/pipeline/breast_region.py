@@ -179,7 +179,7 @@ def _draw(
 ) -> None:
     """Write the labels at the full resolution: smooth at the wall, sharp at the skin."""
     pixels, drawn = anatomy.to_lps(image.pixels), anatomy.to_lps(labels)
-    near = np.stack([ndimage.binary_dilation(plane, iterations=2) for plane in tissue.body])
+    near = np.stack([ndimage.binary_dilation(plane, iterations=3) for plane in tissue.body])
     deep = (tissue.flesh & (tissue.skin_depth_mm > _EDGE_MM)).astype(np.float32) - 0.5
     trunk = near.astype(np.float32) - 0.5
     for index in range(len(drawn)):

@@ -2,8 +2,8 @@
 
 Each axial plane is seen in polar coordinates around the middle of the thorax, where the wall is
 a function of level and angle. The idea of a dense field of depths that follows the chest wall
-is that of Wei et al. 2018 (IEEE Trans Biomed Eng 65(7):1558, breast MRI); how the depth of each
-ray is found is made for CT here.
+is that of Wei et al. 2019 (breast MRI, IEEE Trans Biomed Eng 66(6):1567,
+doi:10.1109/TBME.2018.2875955); how the depth of each ray is found is made for CT here.
 """
 
 from dataclasses import dataclass

@@ -72,7 +72,10 @@ def test_both_breasts_lie_where_they_were_seen(scan, place, side):
 
 # Nipples and gland, as (slice, row, column) with slices from the feet; seen on the pictures.
 GLAND = {
-    "ct/lidc-idri-0314": {"right": [(36, 205, 85), (46, 205, 95)], "left": [(54, 215, 430)]},
+    "ct/lidc-idri-0314": {
+        "right": [(36, 205, 85), (46, 205, 95)],
+        "left": [(54, 215, 430), (42, 167, 419)],
+    },
     "ct/crlm-CT-1006": {"right": [(16, 160, 70)], "left": [(19, 130, 420)]},
 }
 
@@ -112,7 +115,17 @@ def test_a_single_slice_through_both_breasts(scan, kind):
     assert "field of view" in found.sides[0].cut_by
 
 
-@pytest.mark.parametrize("place", ["dicom-interop/rtstruct-2slice", "dicom-interop/seg/ct-3slice"])
-def test_what_it_says_is_about_what_it_marks(scan, place):
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("dicom-interop/rtstruct-2slice", "no lung"),
+        ("dicom-interop/breast-rtstruct", "no lung"),
+        ("dicom-interop/transfer-syntaxes/CTImage.dcm", "no lung"),
+        ("dicom-interop/seg/ct-3slice", "thin skin"),
+    ],
+)
+def test_water_neck_shoulder_and_a_thin_abdomen_have_no_breast(scan, place, reason):
     _, found = scan(place)
-    assert bool(found.sides) == bool(found.labels.any()) == (found.refusal is None)
+    assert reason in found.refusal
+    assert found.sides == ()
+    assert not found.labels.any()
