@@ -61,8 +61,12 @@ class BreastSide:
 
     @property
     def flat(self) -> bool:
-        """Whether there is but a thin layer of fat, as in most men or after a mastectomy."""
-        return self.thickness_mm < _FLAT_MM and self.gland_share < _FLAT_SHARE
+        """Whether there is but a thin layer of fat, as in most men or after a mastectomy.
+
+        Nothing is said of a side whose front the field of view cuts off.
+        """
+        thin = self.thickness_mm < _FLAT_MM and self.gland_share < _FLAT_SHARE
+        return thin and "field of view" not in self.cut_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

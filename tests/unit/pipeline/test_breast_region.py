@@ -192,6 +192,7 @@ def test_what_cuts_a_breast_off_is_said(place, cut):
     found = find_breasts(image)
     for side, number in zip(found.sides, (RIGHT, LEFT), strict=True):
         assert side.cut_by == (cut,)
+        assert not side.flat
         assert recall(found.labels, truth, number) > 0.75
     assert all(f"cut off by the {cut}" in line for line in found.in_words())
 
