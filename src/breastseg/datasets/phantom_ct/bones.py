@@ -15,29 +15,34 @@ _RIB_FALL_MM = 115.0
 _VERTEBRA_MM = 25.0
 
 
-def paint_wall(canvas: Canvas, shape: Shape, surfaces: Surfaces, streaks: Noise) -> None:
+def paint_wall(
+    canvas: Canvas, shape: Shape, surfaces: Surfaces, streaks: Noise, fibres: Noise
+) -> None:
     """Paint muscle in layers with fat between them, then ribs, blades and sternum."""
-    _paint_muscles(canvas, surfaces, streaks)
+    _paint_muscles(canvas, surfaces, streaks, fibres)
     _paint_ribs(canvas, surfaces)
     _paint_shoulder_blades(canvas, surfaces)
     _paint_sternum(canvas, shape)
 
 
-def _bone(canvas: Canvas, distance: Field, cortex_mm: float, *, marrow_hu: float = 0) -> None:
+def _bone(
+    canvas: Canvas, distance: Field, cortex_mm: float, *, marrow_hu: Field | float = 0.0
+) -> None:
     canvas.paint(Tissue.CORTICAL_BONE, distance)
     canvas.paint(Tissue.MARROW, distance + cortex_mm, added_hu=marrow_hu)
 
 
-def _paint_muscles(canvas: Canvas, surfaces: Surfaces, streaks: Noise) -> None:
+def _paint_muscles(canvas: Canvas, surfaces: Surfaces, streaks: Noise, fibres: Noise) -> None:
     grid = canvas.grid
     left, back = directions(grid)
     wave = 1.3 * streaks.on(grid)
     # The intercostal layer, then those over it, each under a plane of fat.
     canvas.paint(Tissue.MUSCLE, np.maximum(-surfaces.cage - 0.5, surfaces.cage - 6 + wave))
-    over = np.maximum(10.5 - surfaces.cage + wave, surfaces.wall)
-    canvas.paint(Tissue.MUSCLE, over)
+    over = np.maximum(10.5 - surfaces.cage + wave, surfaces.wall + 1.5 * wave)
+    marbling = np.clip(np.abs(fibres.on(grid)) - 1.2, 0, 1) * np.clip(0.5 + wave, 0, 1.5)
+    canvas.paint(Tissue.MUSCLE, over, added_hu=-110 * marbling)
     depth = surfaces.cage - 22 + 2 * wave + 10 * np.clip(back, -0.6, 0.2)
-    plane = np.maximum(np.abs(depth) - 1.2 - 1.4 * np.abs(wave), 20 * (0.5 - np.abs(left)))
+    plane = np.maximum(np.abs(depth) - 1.4 - 1.8 * np.abs(wave), 20 * (0.45 - np.abs(left)))
     canvas.cover(Tissue.FAT, np.clip(0.5 - plane, 0, 1) * np.clip(-surfaces.wall, 0, 1))
 
 
@@ -74,7 +79,7 @@ def spine_centre(shape: Shape, z: Field) -> Field:
     return np.asarray(centre, np.float32)
 
 
-def paint_spine(canvas: Canvas, shape: Shape) -> None:
+def paint_spine(canvas: Canvas, shape: Shape, fibres: Noise) -> None:
     """Paint vertebrae and discs, the canal, and the muscles beside them; after the lungs."""
     grid = canvas.grid
     y = grid.y - spine_centre(shape, grid.z)
@@ -85,18 +90,18 @@ def paint_spine(canvas: Canvas, shape: Shape) -> None:
         erector = ellipsoid((grid.x - 24 * side, y - 44, np.zeros(1, np.float32)), (21, 15, 1))
         canvas.paint(Tissue.MUSCLE, erector)
     waist = 15.5 + 1.5 * np.square(along / 12) + np.zeros_like(y)
-    body = np.maximum(ellipsoid((grid.x, y, 0 * y), (1, 1, 1)) + 1 - waist, y - 12.5)
-    arch = np.maximum(np.abs(np.hypot(grid.x, y - 23) - 11) - 3, -along + 1 * (y > 30))
+    body = np.maximum(ellipsoid((grid.x / 1.2, y, 0 * y), (1, 1, 1)) + 1 - waist, y - 12.5)
+    arch = np.maximum(np.abs(np.hypot(grid.x / 1.15, y - 22) - 10) - 2.2, -along + 1 * (y > 30))
     wings = np.maximum(
         ellipsoid((np.abs(grid.x) - 22, y - 26 - 0.2 * np.abs(grid.x), 0 * y), (15, 5, 1)),
-        along - 7,
+        along - 10,
     )
     spinous = ellipsoid((grid.x, y - 44, along * np.ones_like(y)), (3.6, 15, 11))
     for part in (wings, spinous, np.maximum(arch, along - 10)):
         _bone(canvas, part, 1.8)
     canvas.paint(Tissue.OTHER_ORGAN, body, added_hu=45)
-    _bone(canvas, np.maximum(body, -disc), 1.3, marrow_hu=20)
-    canvas.paint(Tissue.OTHER_ORGAN, np.hypot(grid.x / 1.1, y - 22) - 8.5, added_hu=-15)
+    _bone(canvas, np.maximum(body, -disc), 1.3, marrow_hu=20 + 45 * fibres.on(grid))
+    canvas.paint(Tissue.OTHER_ORGAN, np.hypot(grid.x / 1.15, y - 22) - 7.5, added_hu=-15)
 
 
 def sternum_front(shape: Shape, z: Field) -> Field:

@@ -116,7 +116,7 @@ def paint_gland(canvas: Canvas, surfaces: Surfaces, gland: Gland, anatomy: Anato
     pattern = _pattern(breast, gland.texture, grid, surfaces, within)
     grain = np.zeros(grid.shape, np.float32)
     grain[within] = 5 * gland.texture.grain.at(points)
-    share[within] = np.clip(0.5 + 1.5 * (pattern - gland.level), 0, 1)
+    share[within] = np.clip(0.5 + 1.8 * (pattern - gland.level), 0, 1)
     canvas.cover(Tissue.GLAND, share, added_hu=grain)
     _paint_nipple(canvas, surfaces, breast, anatomy)
 
@@ -141,6 +141,7 @@ def _pattern(
     spread = 1 / (0.45 + 0.55 * (1 - along))
     streamed = np.stack([points[:, 0] / 2.0, points[:, 1] * spread, points[:, 2] * spread], 1)
     pattern = envelope + 0.4 * texture.lobes.at(points) + 0.36 * texture.strands.at(streamed)
+    pattern += 0.14 * texture.grain.at(streamed)
     free = _under_skin(surfaces.body[within], _FREE_OF_GLAND_MM)
     near_nipple = np.clip(1.6 - np.hypot(points[:, 1], points[:, 2]) / _AREOLA_MM, 0, 1)
     covered = np.maximum(free, near_nipple) * np.clip(
@@ -160,7 +161,7 @@ def _ligaments(texture: Texture, points: np.ndarray) -> Field:
     """Return the share of thin sheets, stronger in some places than in others."""
     stretched = points * np.array([0.6, 1.0, 1.0], np.float32)
     sheets = np.clip(1 - np.abs(texture.ligaments.at(stretched)) / 0.16, 0, 1)
-    strength = np.clip(0.45 + 0.4 * texture.lobes.at(points * np.float32(0.7)), 0, 1)
+    strength = np.clip(0.65 + 0.4 * texture.lobes.at(points * np.float32(0.7)), 0, 1)
     share: Field = sheets * strength
     return share
 

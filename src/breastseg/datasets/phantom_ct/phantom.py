@@ -131,7 +131,7 @@ def _build(
     """Return HU, tissues and breasts of a chest without lesions, blur and noise."""
     shape = make_shape(random, anatomy)
     glands = [make_gland(random, shape, breast, sampling_grid(breast)) for breast in shape.breasts]
-    noises = tuple(Noise(random, scale) for scale in (7.0, 14.0, 16.0))
+    noises = tuple(Noise(random, scale) for scale in (7.0, 14.0, 16.0, 2.6))
     tubes = grow_vessels(random)
     hu = np.empty(grid.shape, np.float32)
     tissues = np.empty(grid.shape, np.uint8)
@@ -162,9 +162,9 @@ def _paint(
     paint_skin_and_fat(canvas, shape.anatomy, surfaces, (noises[0], noises[1]))
     for gland in glands:
         paint_gland(canvas, surfaces, gland, shape.anatomy)
-    paint_wall(canvas, shape, surfaces, noises[1])
+    paint_wall(canvas, shape, surfaces, noises[1], noises[3])
     paint_organs(canvas, shape, surfaces, noises[2])
-    paint_spine(canvas, shape)
+    paint_spine(canvas, shape, noises[3])
     return canvas
 
 

@@ -21,6 +21,7 @@ from breastseg.datasets.phantom_ct.grid import Grid
 
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 _SLICE_BLUR = 0.4
+_OVERSHOOT_MM = 1.3
 _BODY_MM = 150.0
 
 Volume = Float32[np.ndarray, "slices rows columns"]
@@ -33,6 +34,7 @@ class Scanner:
     blur_mm: standard deviation of the point spread in the plane.
     roll_off_mm: the larger, the coarser the grain of the noise.
     noise_hu: standard deviation of the noise in the middle of the body.
+    edge: how much the kernel overshoots at edges, as a share of their height; 0 for none.
     streaks: 0 for noise alike in all directions, above for streaks from side to side.
     """
 
@@ -40,6 +42,7 @@ class Scanner:
     roll_off_mm: float
     noise_hu: float
     streaks: float
+    edge: float = 0.0
 
 
 def draw_scanner(random: np.random.Generator, noise_hu: float | None = None) -> Scanner:
@@ -51,12 +54,16 @@ def draw_scanner(random: np.random.Generator, noise_hu: float | None = None) -> 
         roll_off_mm=1.9 - 0.9 * sharpness,
         noise_hu=drawn if noise_hu is None else noise_hu,
         streaks=float(random.choice([0.0, 0.4, 1.2])),
+        edge=0.7 * max(sharpness - 0.3, 0.0),
     )
 
 
 def scan(random: np.random.Generator, body: Volume, grid: Grid, scanner: Scanner) -> Volume:
     """Return a scan of a body in whole HU, from -1024 to 3071."""
     blurred = blur(body, grid, scanner.blur_mm)
+    if scanner.edge > 0:
+        widths = (0, *(_OVERSHOOT_MM / length for length in grid.spacing_mm[1:]))
+        blurred += scanner.edge * (blurred - ndimage.gaussian_filter(blurred, widths, truncate=3))
     if scanner.noise_hu > 0:
         blurred += scanner.noise_hu * _noise(random, grid, scanner)
     stored: Volume = np.clip(np.rint(blurred), LOWEST_HU, HIGHEST_HU)
@@ -82,7 +89,7 @@ def _noise(random: np.random.Generator, grid: Grid, scanner: Scanner) -> Volume:
     noise = ndimage.convolve1d(noise, np.array([0.15, 1, 0.15], np.float32), axis=0)
     noise /= noise.std()
     radius = np.square(grid.x / _BODY_MM) + np.square(grid.y / _BODY_MM)
-    noise *= 0.55 + 0.45 * np.exp(-radius)
+    noise *= 0.65 + 0.35 * np.exp(-radius)
     return noise
 
 

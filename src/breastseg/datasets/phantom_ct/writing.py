@@ -109,6 +109,7 @@ def truth_of(phantom: PhantomCT, case_id: str) -> dict[str, Any]:
         "spacing_mm": [round(length, 4) for length in phantom.image.spacing_mm or ()],
         "blur_mm": round(scanner.blur_mm, 3),
         "noise_hu": round(scanner.noise_hu, 2),
+        "edge": round(scanner.edge, 3),
         "tissues": {tissue.name.lower(): int(tissue) for tissue in Tissue},
         "hu": {tissue.name.lower(): round(value, 1) for tissue, value in anatomy.hu.items()},
         "breasts": {name: number for number, name in _SIDES.items()},
