@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -68,3 +68,56 @@ def phantom_ultrasound(
     from breastseg.workflows.phantom import make_ultrasound_phantoms
 
     typer.echo(make_ultrasound_phantoms(output, num_cases=num_cases, seed=seed))
+
+
+@phantom_app.command("ct")
+def phantom_ct(
+    output: Annotated[Path, typer.Option(help="A new folder.")],
+    num_cases: Annotated[int, typer.Option(min=1, help="How many scans.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
+    kind: Annotated[
+        Literal["dicom", "nifti"],
+        typer.Option("--format", help="DICOM series with SEG, or NIfTI as nnU-Net raw."),
+    ] = "dicom",
+    into: Annotated[
+        Path | None,
+        typer.Option(help="A lesion-free CT (series or NIfTI) to put lesions into instead."),
+    ] = None,
+    breasts: Annotated[
+        Path | None,
+        typer.Option(help="With --into: NIfTI mask on its grid, 1 right and 2 left breast."),
+    ] = None,
+    contrast: Annotated[
+        bool, typer.Option("--contrast", help="With --into: the CT was made with contrast.")
+    ] = False,
+) -> None:
+    """Make chest CT phantoms with breasts and lesions, and the whole truth in truth/.
+
+    A scan takes about 8 s of one core. With --into, lesions are put into the breasts of a real
+    scan instead. A score on simulated lesions says nothing about patients.
+    """
+    from breastseg.core.errors import InputError
+    from breastseg.workflows import phantom as workflow
+
+    def progress(done: int, total: int) -> None:
+        typer.echo(f"{done} of {total} scans", err=True)
+
+    if (into is None) != (breasts is None):
+        raise InputError("--into and --breasts go together: a scan, and where its breasts are.")
+    if into is None or breasts is None:
+        done = workflow.make_ct_phantoms(
+            output, num_cases=num_cases, seed=seed, kind=kind, progress=progress
+        )
+        return typer.echo(done)
+    phase: Literal["venous", "unenhanced"] = "venous" if contrast else "unenhanced"
+    done = workflow.insert_ct_lesions(
+        into,
+        breasts,
+        output,
+        num_cases=num_cases,
+        seed=seed,
+        kind=kind,
+        phase=phase,
+        progress=progress,
+    )
+    typer.echo(done)

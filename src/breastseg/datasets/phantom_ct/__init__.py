@@ -1,0 +1,1 @@
+"""Chest CT phantoms with breasts and lesions of known truth."""

@@ -1,0 +1,119 @@
+"""Muscles and bones of the chest wall: ribs, sternum, spine, shoulder blades.
+
+Sizes are rules of thumb, set beside real chest CT.
+"""
+
+import numpy as np
+
+from breastseg.datasets.phantom_ct.anatomy import Tissue
+from breastseg.datasets.phantom_ct.canvas import Canvas
+from breastseg.datasets.phantom_ct.grid import Field, Noise, ellipsoid
+from breastseg.datasets.phantom_ct.shape import Shape, Surfaces, cage_size, directions
+
+_RIB_PITCH_MM = 23.0
+_RIB_FALL_MM = 115.0
+_VERTEBRA_MM = 25.0
+
+
+def paint_wall(
+    canvas: Canvas, shape: Shape, surfaces: Surfaces, streaks: Noise, fibres: Noise
+) -> None:
+    """Paint muscle in layers with fat between them, then ribs, blades and sternum."""
+    _paint_muscles(canvas, surfaces, streaks, fibres)
+    _paint_ribs(canvas, surfaces)
+    _paint_shoulder_blades(canvas, surfaces)
+    _paint_sternum(canvas, shape)
+
+
+def _bone(
+    canvas: Canvas, distance: Field, cortex_mm: float, *, marrow_hu: Field | float = 0.0
+) -> None:
+    canvas.paint(Tissue.CORTICAL_BONE, distance)
+    canvas.paint(Tissue.MARROW, distance + cortex_mm, added_hu=marrow_hu)
+
+
+def _paint_muscles(canvas: Canvas, surfaces: Surfaces, streaks: Noise, fibres: Noise) -> None:
+    grid = canvas.grid
+    left, back = directions(grid)
+    wave = 1.3 * streaks.on(grid)
+    # The intercostal layer, then those over it, each under a plane of fat.
+    canvas.paint(Tissue.MUSCLE, np.maximum(-surfaces.cage - 0.5, surfaces.cage - 6 + wave))
+    over = np.maximum(10.5 - surfaces.cage + wave, surfaces.wall + 1.5 * wave)
+    marbling = np.clip(np.abs(fibres.on(grid)) - 1.2, 0, 1) * np.clip(0.5 + wave, 0, 1.5)
+    canvas.paint(Tissue.MUSCLE, over, added_hu=-110 * marbling)
+    depth = surfaces.cage - 22 + 2 * wave + 10 * np.clip(back, -0.6, 0.2)
+    plane = np.maximum(np.abs(depth) - 1.4 - 1.8 * np.abs(wave), 20 * (0.45 - np.abs(left)))
+    canvas.cover(Tissue.FAT, np.clip(0.5 - plane, 0, 1) * np.clip(-surfaces.wall, 0, 1))
+
+
+def _paint_ribs(canvas: Canvas, surfaces: Surfaces) -> None:
+    """Ribs fall towards the front; their front ends are cartilage."""
+    grid = canvas.grid
+    back = directions(grid)[1]
+    middle = surfaces.cage - 4.5
+    forward = 0.5 - 0.5 * back
+    course = (grid.z + _RIB_FALL_MM * forward**1.2 + 6) / _RIB_PITCH_MM
+    beside = _RIB_PITCH_MM * (course - np.round(course)) * 0.85
+    rib = ellipsoid((middle, beside, np.zeros(1, np.float32)), (4.3, 6.6, 1.0))
+    number = np.round(course)
+    cartilage = forward - 0.9 + 0.015 * number + 0.05 * np.sin(3 * number + (grid.x > 0))
+    rib = np.maximum(rib, 16 - np.abs(grid.x))
+    canvas.paint(Tissue.CARTILAGE, np.maximum(rib, -60 * cartilage))
+    bony = np.maximum(rib, 60 * cartilage)
+    _bone(canvas, bony, 1.5)
+
+
+def _paint_shoulder_blades(canvas: Canvas, surfaces: Surfaces) -> None:
+    grid = canvas.grid
+    depth = surfaces.cage - 21
+    extent = np.clip((grid.z - 5) / 60, 0, 1)
+    along = np.abs(np.arctan2(np.abs(grid.x), grid.y) - 1.0) - 0.32 * extent
+    blade = np.maximum(np.abs(depth) - 2.5 - 2 * extent, 100 * along)
+    _bone(canvas, np.maximum(blade, 10 - grid.z), 1.6)
+
+
+def spine_centre(shape: Shape, z: Field) -> Field:
+    """Return y of the middle of the vertebral bodies, a gentle curve."""
+    depth = cage_size(shape.anatomy, np.zeros(1, np.float32))[1][0]
+    centre: Field = 0.56 * depth - np.square(z / 100) * 6
+    return np.asarray(centre, np.float32)
+
+
+def paint_spine(canvas: Canvas, shape: Shape, fibres: Noise) -> None:
+    """Paint vertebrae and discs, the canal, and the muscles beside them; after the lungs."""
+    grid = canvas.grid
+    y = grid.y - spine_centre(shape, grid.z)
+    phase = grid.z / _VERTEBRA_MM
+    along = _VERTEBRA_MM * np.abs(phase - np.round(phase))
+    disc = 9.8 - along
+    for side in (-1, 1):
+        erector = ellipsoid((grid.x - 24 * side, y - 44, np.zeros(1, np.float32)), (21, 15, 1))
+        canvas.paint(Tissue.MUSCLE, erector)
+    waist = 15.5 + 1.5 * np.square(along / 12) + np.zeros_like(y)
+    body = np.maximum(ellipsoid((grid.x / 1.2, y, 0 * y), (1, 1, 1)) + 1 - waist, y - 12.5)
+    arch = np.maximum(np.abs(np.hypot(grid.x / 1.15, y - 22) - 10) - 2.2, -along + 1 * (y > 30))
+    wings = np.maximum(
+        ellipsoid((np.abs(grid.x) - 22, y - 26 - 0.2 * np.abs(grid.x), 0 * y), (15, 5, 1)),
+        along - 10,
+    )
+    spinous = ellipsoid((grid.x, y - 44, along * np.ones_like(y)), (3.6, 15, 11))
+    for part in (wings, spinous, np.maximum(arch, along - 10)):
+        _bone(canvas, part, 1.8)
+    canvas.paint(Tissue.OTHER_ORGAN, body, added_hu=45)
+    _bone(canvas, np.maximum(body, -disc), 1.3, marrow_hu=20 + 45 * fibres.on(grid))
+    canvas.paint(Tissue.OTHER_ORGAN, np.hypot(grid.x / 1.15, y - 22) - 7.5, added_hu=-15)
+
+
+def sternum_front(shape: Shape, z: Field) -> Field:
+    """Return y of the middle of the breast bone."""
+    half_depth = cage_size(shape.anatomy, z)[1]
+    return np.asarray(-half_depth - 3, np.float32)
+
+
+def _paint_sternum(canvas: Canvas, shape: Shape) -> None:
+    grid = canvas.grid
+    y = grid.y - sternum_front(shape, grid.z)
+    half_width = 15 + 9 * np.clip((grid.z - 60) / 30, 0, 1) - 5 * np.clip((-grid.z - 10) / 30, 0, 1)
+    bone = ellipsoid((grid.x * 16 / half_width, y, np.zeros(1, np.float32)), (16, 6.5, 1))
+    bone = np.maximum(bone, np.abs(grid.z - 35) - 85)
+    _bone(canvas, bone, 1.1, marrow_hu=-60)
