@@ -19,8 +19,11 @@ from breastseg.core.network_recipe import UNetSpec, network_by_name
 from breastseg.core.recipe_part import Count, Fraction, NonNegative, Positive, RecipePart
 from breastseg.core.split_recipe import Split
 from breastseg.core.validation import problems
+from breastseg.core.volume_recipe import VolumePreprocessing
 
 SCHEMA_VERSION = 1
+_OF_IMAGES = ("shift", "elastic", "speckle", "shadow", "cutout")
+"""Fields of Augmentation that volumes do without."""
 
 
 class Preprocessing(RecipePart):
@@ -152,6 +155,7 @@ class Recipe(RecipePart):
 
     health: whether a training that cannot succeed is stopped, or a warning is all; a loss that
         is not finite stops it always.
+    volume: how CT volumes are prepared; `preprocessing` is not asked then. None for images.
     """
 
     schema_version: Literal[1] = 1
@@ -159,6 +163,7 @@ class Recipe(RecipePart):
     seed: Annotated[int, Field(ge=0)] = 0
     split: Split = Split()
     preprocessing: Preprocessing = Preprocessing()
+    volume: VolumePreprocessing | None = None
     augmentation: Augmentation = Augmentation()
     network: Annotated[UNetSpec, BeforeValidator(network_by_name)] = UNetSpec()
     loss: Annotated[tuple[LossTerm, ...], Field(min_length=1), BeforeValidator(loss_from_text)] = (
@@ -178,16 +183,25 @@ class Recipe(RecipePart):
         return self
 
     @model_validator(mode="after")
-    def _size_can_be_halved(self) -> Self:
-        if self.network.dimensions != 2:  # the size is that of images
-            return self
+    def _network_takes_the_input(self) -> Self:
+        if self.volume is not None:
+            if problem := self.volume.problem_with(self.network):
+                raise ValueError(problem)
+            if unknown := [name for name in _OF_IMAGES if getattr(self.augmentation, name)]:
+                raise ValueError(
+                    f"volumes are not changed by augmentation.{unknown[0]}: leave it at 0"
+                )
+        elif self.network.dimensions == 2:  # the size is that of images
+            self._require_size()
+        return self
+
+    def _require_size(self) -> None:
         size, stride = self.preprocessing.size, math.lcm(*self.network.stride)
         if size % stride:
             raise ValueError(
                 f"preprocessing.size={size} must be a multiple of {stride}, which the network with "
                 f"channels {self.network.channels} halves it by: take {size + -size % stride}"
             )
-        return self
 
     @property
     def split_seed(self) -> int:
