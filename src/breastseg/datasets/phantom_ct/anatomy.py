@@ -8,8 +8,9 @@ Sources of the numbers:
   rule of thumb within that range; CT has no definition of them.
 - shares of the classes a to d, 10, 40, 40 and 10 % of women: the BI-RADS atlas, 5th edition.
 - HU of organs without contrast: textbook ranges (Prokop and Galanski 2003, Spiral and
-  Multislice CT of the Body). Fat about -100, gland and skin 20 to 60, what contrast adds,
-  and all sizes of bones and organs: rules of thumb, set beside real chest CT.
+  Multislice CT of the Body). Fat about -100, gland and skin 20 to 60, lymph nodes, cysts and
+  fibroadenomas, what contrast adds, all sizes of bodies, breasts, bones and organs, and how
+  gland spreads: rules of thumb, set beside real chest CT.
 """
 
 from collections.abc import Mapping
