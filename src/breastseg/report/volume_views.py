@@ -67,10 +67,12 @@ class Style:
     """How a volume is drawn.
 
     by_model: lesions are outlined as what a model marked, otherwise as what a reader drew.
+    author: who drew the outlines, where that is neither.
     """
 
     by_model: bool
     window: Window = SOFT_TISSUE
+    author: str | None = None
 
 
 def lesion_picture(viewer: Viewer, lesion: VolumeLesion, style: Style) -> Colour:
@@ -107,24 +109,39 @@ def middle_picture(viewer: Viewer, style: Style) -> Colour:
 def survey_picture(viewer: Viewer, number: int | None, window: Window) -> Colour:
     """Return three planes through a structure, or through the middle where nothing was drawn.
 
-    Planes of a volume of one slice that would be lines are left out.
+    All labels are outlined as what a reader drew. Planes of a volume of one slice that would be
+    lines are left out.
 
     Args:
-        number: the label to look at, each plane where it is largest; all labels are outlined as
-            what a reader drew.
+        number: the label to look at, each plane where it is largest.
     """
+    style = Style(by_model=False, window=window)
+    return _survey(viewer, number, style, None if number is None else "masks")
+
+
+def region_picture(viewer: Viewer, number: int) -> Colour:
+    """Return three planes through a breast, with the outlines of the breast region.
+
+    Args:
+        number: the label of the breast, each plane where it is largest.
+    """
+    style = Style(by_model=True, author="computed")
+    return _survey(viewer, number, style, "breast region")
+
+
+def _survey(viewer: Viewer, number: int | None, style: Style, caption: str | None) -> Colour:
+    """Draw three planes, the larger ones beside each other."""
     planes = [
         viewer.plane(name, viewer.middle(name) if number is None else viewer.fullest(name, number))
         for name in PLANES
     ]
     planes = [plane for plane in planes if min(plane.pixels.shape) > 1] or planes[:1]
-    style = Style(by_model=False, window=window)
     row = _row(planes, style, _WIDE_PANEL)
     if sum(panel.height for panel in row[1:]) + _GAP > row[0].height:
         row = _row(planes, style, PANEL)
     elif len(row) > 1:
         row = [row[0], _pile(row[1:])]
-    return _sheet([row], style, None if number is None else "masks")
+    return _sheet([row], style, caption)
 
 
 def _pile(panels: Sequence[Pillow.Image]) -> Pillow.Image:
@@ -241,7 +258,8 @@ def _sheet(rows: Sequence[Sequence[Pillow.Image]], style: Style, caption: str | 
     width = sum(widths) + _GAP * (len(widths) - 1)
     text = f"{style.window}    research use only"
     if caption is not None:
-        text = f"{'model' if style.by_model else 'reader'}: {caption}    {text}"
+        author = style.author or ("model" if style.by_model else "reader")
+        text = f"{author}: {caption}    {text}"
     left = 8 if caption is None else 48
     width = max(width, left + math.ceil(load_font(_TEXT_SIZE).getlength(text)) + 8)
     whole = Pillow.new("RGB", (width, sum(heights) + _GAP * len(heights) + strip), STRIP_COLOUR)

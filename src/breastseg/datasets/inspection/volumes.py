@@ -58,11 +58,15 @@ def look_away(sight: Sight) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeRecord:
-    """One series and its masks, in plain values; geometry is None where it is refused."""
+    """One series and its masks, in plain values; geometry is None where it is refused.
+
+    breasts: BreastRegion.to_document() of a CT; None where nobody has looked for them.
+    """
 
     files: CaseFiles
     geometry: dict[str, Any] | None = None
     masks: tuple[dict[str, Any], ...] = ()
+    breasts: dict[str, Any] | None = None
     findings: tuple[Finding, ...] = field(default=(), repr=False)
 
     def to_document(self) -> dict[str, Any]:
@@ -73,6 +77,7 @@ class VolumeRecord:
             "first_file": str(self.files.image_path),
             "files": len(self.files.series_paths),
             "geometry": self.geometry,
+            "breasts": self.breasts,
             "masks": list(self.masks),
         }
 
