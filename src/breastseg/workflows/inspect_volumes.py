@@ -10,7 +10,7 @@ import numpy as np
 
 from breastseg.core.errors import InputError
 from breastseg.core.image import Pixels
-from breastseg.datasets.inspection.volume_marks import Sight, look_away
+from breastseg.datasets.inspection.volume_marks import Sight
 from breastseg.datasets.inspection.volume_record import VolumeInspection
 from breastseg.datasets.inspection.volumes import (
     MaskChoice,
