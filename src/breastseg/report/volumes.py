@@ -81,18 +81,22 @@ def print_volumes(document: Mapping[str, Any]) -> None:
             grid.add_row("", name, Text(value))
         console.print(grid)
     for case in document["cases"]:
-        console.print(f"\n[bold]{case['case']}[/bold]  {case['patient'] or ''}")
-        grid = Table.grid(padding=(0, 2))
-        for name, value in _described(case, document).items():
-            grid.add_row("", name, Text(value))
-        for line in _histogram_lines(console, case["geometry"]):
-            grid.add_row("", "", Text(line))
-        for name, value in _breasts(case).items():
-            grid.add_row("", name, Text(value))
-        console.print(grid)
-        if rows := list(_structures(case["masks"])):
-            console.print(_table(rows))
+        _print_case(console, case, document)
     print_findings(console, document)
+
+
+def _print_case(console: Console, case: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    console.print(f"\n[bold]{case['case']}[/bold]  {case['patient'] or ''}")
+    grid = Table.grid(padding=(0, 2))
+    for name, value in _described(case, document).items():
+        grid.add_row("", name, Text(value))
+    for line in _histogram_lines(console, case["geometry"]):
+        grid.add_row("", "", Text(line))
+    for name, value in _breasts(case).items():
+        grid.add_row("", name, Text(value))
+    console.print(grid)
+    if rows := list(_structures(case["masks"])):
+        console.print(_table(rows))
 
 
 def _volumes(summary: Mapping[str, Any]) -> str:
