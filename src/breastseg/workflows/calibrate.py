@@ -112,6 +112,9 @@ def calibrate_run(
     cases = data_set.only(run.split.parts.get("calibration", ()))
     if not cases:
         return None
+    if run.recipe.volume is not None:
+        log.info("calibration part: volumes are not calibrated yet")
+        return None
     segmenter = Segmenter.open(run.recipe, run.weights(), threads=threads)
     done = 0
 
