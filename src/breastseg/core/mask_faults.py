@@ -37,7 +37,7 @@ class MaskFault(CodedFault):
     SEVERAL_LABELS = (
         "several-labels",
         "there are several segments or ROIs, and nothing says which are lesions",
-        "Choose by --label, such as --label '*tumor*'.",
+        "Choose by --label, such as --label '*tumor*', or for a data set in its lesions.json.",
     )
     # Reference
     OTHER_SERIES = (

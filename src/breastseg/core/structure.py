@@ -25,6 +25,7 @@ class Structure:
     kind: what it is, in the words of the file, such as "Mass" or "GTV"; None where not said.
     num_parts: how many frames or contours it has; None where only the pixels tell.
     is_closed: False where all its contours are points or open lines.
+    is_abnormal: the file codes it as a morphologically abnormal structure, as a lesion is.
     """
 
     number: int
@@ -32,6 +33,7 @@ class Structure:
     kind: str | None
     num_parts: int | None
     is_closed: bool = True
+    is_abnormal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """A data set as a list of cases on disk, and reading one of them."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from breastseg.core.orientation import farthest_mm
 from breastseg.datasets.faults import Fault, OnFault, refuse
 from breastseg.io.file_kinds import is_nifti
 from breastseg.io.images import read_any_image
-from breastseg.io.raster import lesion_mask, read_mask
+from breastseg.io.raster import file_sha256, lesion_mask, read_mask
 
 # Largest difference of two affines that are the same grid: of a step, and of the origin.
 _SAME_GRID_MM = 1e-3
@@ -37,6 +38,9 @@ class CaseFiles:
     frame: of a multi-frame DICOM file, from 0.
     series_paths: all files of the DICOM series of a CT volume, the first of which is image_path;
         empty for all else. Its masks are SEG or RTSTRUCT files with one or several structures.
+    lesion_structures: patterns of the names of those that are lesions, where the data set says
+        so; see io.dicom_masks.choose_structures.
+    modality: "CT" where the data set says that the values are HU, or what else it calls them.
     """
 
     case_id: str
@@ -50,11 +54,26 @@ class CaseFiles:
     fold: int | None = None
     frame: int = 0
     series_paths: tuple[Path, ...] = ()
+    lesion_structures: tuple[str, ...] = ()
+    modality: str | None = None
 
     @property
     def is_volume(self) -> bool:
         """Whether the image is a volume, in NIfTI or as a DICOM series."""
         return bool(self.series_paths) or is_nifti(self.image_path)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the image; of a series, of the sorted digests of its files.
+
+        Neither the names of the files nor their order change it.
+
+        Raises:
+            ImageFileError: a file cannot be read.
+        """
+        if not self.series_paths:
+            return file_sha256(self.image_path)
+        digests = sorted(file_sha256(path) for path in self.series_paths)
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +90,43 @@ class DataSet:
         wanted = set(case_ids)
         return tuple(case for case in self.cases if case.case_id in wanted)
 
+    @property
+    def holds_volumes(self) -> bool:
+        """Whether its images are volumes rather than pictures.
+
+        Raises:
+            LayoutError: it holds both.
+        """
+        volumes = [case.case_id for case in self.cases if case.is_volume]
+        if volumes and len(volumes) < len(self.cases):
+            picture = next(case.case_id for case in self.cases if not case.is_volume)
+            raise LayoutError(
+                f"{self.root}: expected pictures or volumes, found {len(volumes)} volumes such as "
+                f"'{volumes[0]}' beside {len(self.cases) - len(volumes)} pictures such as "
+                f"'{picture}'. Divide them into two folders."
+            )
+        return bool(volumes)
+
 
 def read_case(files: CaseFiles) -> Case:
-    """Read the image and, where there is one, the reference of a case.
+    """Read the image and, where there is one, the reference of a case: a picture or a volume.
+
+    Of a DICOM series every connected part of every lesion segment or ROI is a lesion. In NIfTI
+    and in pictures every connected part of the mask is one.
 
     Raises:
-        ImageFileError: a file cannot be read.
-        ReferenceMaskError: a mask is no mask.
+        ImageFileError: a file cannot be read; a ScanError with its code for NIfTI and DICOM.
+        ReferenceMaskError: a mask is no mask; a MaskError with its code for SEG and RTSTRUCT.
         GeometryError: image and mask differ in size; it names both files.
     """
+    if files.series_paths:
+        # Whoever reads pictures need not wait for pydicom.
+        from breastseg.io.dicom_cases import read_series_case
+
+        image, reference = read_series_case(
+            files.series_paths, files.mask_paths, files.lesion_structures
+        )
+        return Case(case_id=files.case_id, image=image, reference=reference)
     image, _ = read_any_image(files.image_path, files.frame)
     if files.mask_paths is None:
         return Case(case_id=files.case_id, image=image)

@@ -11,7 +11,6 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import case_groups
 from breastseg.datasets.signatures import signature_of
 from breastseg.datasets.sketches import Sketches, sketches_of
-from breastseg.io.raster import file_sha256
 
 Progress = Callable[[str, int, int], None]
 
@@ -21,60 +20,96 @@ class CheckedData:
     """What several trainings on the same data share, so that it is read only once.
 
     groups: group by case id, which no split divides. method: what the groups are, in words.
-    content: SHA-256 of each image file by case id, to know the data again.
-    sketches: of the images in the order of the cases, to know them again where they were changed.
+    content: SHA-256 of each image by case id, to know the data again; see CaseFiles.sha256.
+    sketches: of the images in the order of the cases, to know them again where they were changed;
+        None of volumes.
     """
 
     data_set: DataSet
     groups: dict[str, str] = field(repr=False)
     method: str
     content: dict[str, str] = field(repr=False)
-    sketches: Sketches = field(repr=False)
+    sketches: Sketches | None = field(repr=False)
 
 
-def find_training_data(data: Path) -> DataSet:
+def find_training_data(data: Path, *, volumes: bool = False) -> DataSet:
     """Find a data set in which every image has a reference mask; no image is read.
 
+    Args:
+        data: its folder.
+        volumes: CT volumes are wanted, and not pictures.
+
     Raises:
-        LayoutError: no known layout, or an image without a mask.
+        LayoutError: no known layout, an image without a mask, pictures for volumes or the reverse,
+            or volumes that are not said to be in HU.
     """
-    data_set = find_data_set(data)
+    data_set = find_data_set(data, volumes=volumes)
+    if volumes:
+        _require_ct(data_set)
     without = [case.case_id for case in data_set.cases if case.mask_paths is None]
     if without:
         raise LayoutError(
             f"{data_set.root}: training needs a reference mask for each image, but "
-            f"{len(without)} have none, such as '{without[0]}'. Add masks, all black where there "
-            "is no lesion."
+            f"{len(without)} have none, such as '{without[0]}'. {_way_out(data_set)}"
         )
     return data_set
 
 
+def _way_out(data_set: DataSet) -> str:
+    if any(case.series_paths for case in data_set.cases):
+        return (
+            "Add a SEG or RTSTRUCT; name scans without a lesion in lesions.json; move series that "
+            "nobody has read elsewhere."
+        )
+    return "Add masks, all zero where there is no lesion."
+
+
+def _require_ct(data_set: DataSet) -> None:
+    if not data_set.holds_volumes:
+        raise LayoutError(
+            f"{data_set.root}: expected CT volumes, found {len(data_set.cases)} pictures "
+            f"({data_set.layout}). Take a recipe for pictures."
+        )
+    others = [case for case in data_set.cases if case.modality != "CT"]
+    if others:
+        raise LayoutError(
+            f"{data_set.root}: expected volumes in HU, found '{others[0].case_id}' of "
+            f"{others[0].modality or 'an unknown modality'}. Where they are CT, say so in "
+            'dataset.json: "channel_names": {"0": "CT"}.'
+        )
+
+
 def check_data(data_set: DataSet, progress: Progress) -> CheckedData:
-    """Read every case once, and group them.
+    """Read every case once, one at a time, and group them.
 
     A broken mask of the test part must not show after the training.
 
     Raises:
+        LayoutError: pictures beside volumes.
         ImageFileError, ReferenceMaskError, GeometryError: a case that cannot be used.
     """
     cases = data_set.cases
+    are_volumes = data_set.holds_volumes
     signatures = []
     for done, files in enumerate(cases, start=1):
-        signatures.append(signature_of(read_case(files).image.pixels[0]))
+        pixels = read_case(files).image.pixels
+        if not are_volumes:
+            signatures.append(signature_of(pixels[0]))
         progress("Checking images and masks", done, len(cases))
-    groups, method = case_groups(cases, signatures=signatures)
+    content = content_of(cases)
+    groups, method = case_groups(cases, signatures=signatures, content=content)
     return CheckedData(
         data_set=data_set,
         groups=groups,
         method=method,
-        content=content_of(cases),
-        sketches=sketches_of(signatures),
+        content=content,
+        sketches=None if are_volumes else sketches_of(signatures),
     )
 
 
 def content_of(cases: Sequence[CaseFiles]) -> dict[str, str]:
-    """Return the SHA-256 of each image file by case id."""
-    return {case.case_id: file_sha256(case.image_path) for case in cases}
+    """Return the SHA-256 of each image by case id; see CaseFiles.sha256."""
+    return {case.case_id: case.sha256() for case in cases}
 
 
 def content_fingerprint(digests: Iterable[str]) -> str:

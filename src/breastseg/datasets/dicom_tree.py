@@ -1,7 +1,8 @@
 """DICOM studies in any folders: each CT series is a case, with the masks that name it.
 
 Masks are paired by the series that they refer to, or, where they name none, by its images; never
-by patient or study alone, since one study holds many series.
+by patient or study alone, since one study holds many series. What the files cannot say, which
+structures are lesions and which scans have none, stands in lesions.json.
 """
 
 import hashlib
@@ -11,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from breastseg.core.errors import InputError, LayoutError
-from breastseg.core.image import Case
 from breastseg.core.scan_faults import ScanError
 from breastseg.core.series import series_case_id
-from breastseg.core.structure import MaskFile, lesions_of
+from breastseg.core.structure import MaskFile
 from breastseg.datasets.cases import CaseFiles, DataSet, with_unique_ids
 from breastseg.datasets.faults import Fault, OnFault, refuse
 from breastseg.datasets.folder import UnfitError
+from breastseg.datasets.stated import StatedLesions, read_lesions
 from breastseg.io.dicom_files import CT_KINDS, SeriesSummary, find_series, read_header
-from breastseg.io.dicom_masks import DEFAULT_THRESHOLD, describe_mask_file, read_masks
-from breastseg.io.dicom_series import read_series
+from breastseg.io.dicom_masks import describe_mask_file
 
 LAYOUT = "DICOM tree"
 _MASKS = ("SEG", "RTSTRUCT")
@@ -31,7 +31,8 @@ def find_dicom_tree(root: Path, on_fault: OnFault = refuse) -> DataSet:
 
     Raises:
         UnfitError: there is no CT series in it.
-        LayoutError: a mask refers to a series that is not there, or to several.
+        LayoutError: a mask refers to a series that is not there, or to several, or lesions.json
+            is broken.
         ScanError, MaskError: a file is damaged, or a mask that is none.
     """
     found = find_series(root, lambda error: on_fault(_damaged(error)))
@@ -40,14 +41,9 @@ def find_dicom_tree(root: Path, on_fault: OnFault = refuse) -> DataSet:
         held = ", ".join(f"{count} {kind}" for kind, count in _kinds(found)) or "no DICOM file"
         raise UnfitError(f"it holds {held}, and no CT series")
     pairing = _pair(found, _mask_files(found, on_fault), on_fault)
+    stated = read_lesions(root)
     cases = [
-        CaseFiles(
-            case_id=series_case_id(series.series_instance_uid, "CT"),
-            image_path=series.paths[0],
-            mask_paths=pairing.masks_of.get(series.series_instance_uid),
-            patient_id=patient_group(series.paths[0]),
-            series_paths=series.paths,
-        )
+        _case(root, series, pairing.masks_of.get(series.series_instance_uid), stated)
         for series in scans
     ]
     return DataSet(
@@ -55,6 +51,23 @@ def find_dicom_tree(root: Path, on_fault: OnFault = refuse) -> DataSet:
         root=root,
         cases=with_unique_ids(cases, root, on_fault),
         notes=(*_left(found), *pairing.notes),
+    )
+
+
+def _case(
+    root: Path, series: SeriesSummary, masks: tuple[Path, ...] | None, stated: StatedLesions
+) -> CaseFiles:
+    case_id = series_case_id(series.series_instance_uid, "CT")
+    if masks is None and stated.has_none(case_id, series.paths[0], root):
+        masks = ()
+    return CaseFiles(
+        case_id=case_id,
+        image_path=series.paths[0],
+        mask_paths=masks,
+        patient_id=patient_group(series.paths[0]),
+        series_paths=series.paths,
+        lesion_structures=stated.structures,
+        modality="CT",
     )
 
 
@@ -157,34 +170,3 @@ def _unpaired(mask: MaskFile, num_owners: int) -> Fault:
         "folder. Add the series or remove the mask."
     )
     return Fault("mask-without-image", mask.path, error)
-
-
-def read_volume(
-    files: CaseFiles,
-    *,
-    labels: Sequence[str] = (),
-    threshold: float = DEFAULT_THRESHOLD,
-    fill_gaps: bool = False,
-) -> Case:
-    """Read a CT series with the lesions of all its masks.
-
-    Args: see io.dicom_masks.read_masks.
-
-    Raises:
-        InputError: the case is no volume.
-        ScanError: the series is refused.
-        MaskError: a mask is refused.
-    """
-    if not files.series_paths:
-        raise InputError(f"{files.image_path}: expected a DICOM series, found a picture.")
-    series = read_series(files.series_paths)
-    if files.mask_paths is None:
-        return Case(case_id=files.case_id, image=series.image)
-    masks = [
-        mask
-        for path in files.mask_paths
-        for mask in read_masks(
-            path, series, labels=labels, threshold=threshold, fill_gaps=fill_gaps
-        )
-    ]
-    return Case(case_id=files.case_id, image=series.image, reference=lesions_of(masks))

@@ -16,6 +16,7 @@ from breastseg.datasets.pairs import (
     find_folder_pairs,
     find_suffix_pairs,
 )
+from breastseg.datasets.stated import with_stated_groups
 from breastseg.io.raster import SUFFIXES
 
 
@@ -47,7 +48,7 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
     Args:
         root: the folder.
         on_fault: told of what is wrong with single files; the first is refused by default.
-        volumes: whether the caller can use volumes; all that works on pictures cannot.
+        volumes: whether the caller can use volumes; what works on pictures alone cannot.
 
     Returns:
         The data set, its cases sorted by id.
@@ -55,7 +56,7 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
     Raises:
         LayoutError: there is no such folder, it is empty, of no known layout, or breaks the
             layout that it has: a mask without an image, an image without a patient, ...; or it
-            holds volumes.
+            holds volumes; or groups.json is broken.
         ReferenceMaskError: an image that must have a mask has none, or several.
     """
     try:
@@ -64,22 +65,13 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
         raise LayoutError(
             f"{root}: the folder cannot be read ({error}). Mend its rights."
         ) from None
-    if not volumes:
-        _check_pictures(data_set)
-    return data_set
-
-
-def _check_pictures(data_set: DataSet) -> None:
-    if any(case.series_paths for case in data_set.cases):
+    if data_set.holds_volumes and not volumes:
         raise LayoutError(
-            f"{data_set.root}: expected pictures, found {len(data_set.cases)} CT series. "
-            "CT volumes need a 3D recipe, and there is none yet; `breastseg inspect` looks at them."
+            f"{data_set.root}: expected pictures, found {len(data_set.cases)} volumes "
+            f"({data_set.layout}). They need a recipe for volumes: `breastseg plan` writes one for "
+            "this data set, and `breastseg inspect` looks at it."
         )
-    if any(case.is_volume for case in data_set.cases):
-        raise LayoutError(
-            f"{data_set.root}: expected pictures, found NIfTI volumes. They can be read, but the "
-            "networks here are 2D. Export slices as pictures (PNG) to use them."
-        )
+    return with_stated_groups(data_set)
 
 
 def _find(root: Path, on_fault: OnFault) -> DataSet:

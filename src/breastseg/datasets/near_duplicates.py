@@ -26,6 +26,7 @@ from breastseg.datasets.signatures import (
     signature_of,
     upright_and_mirrored,
 )
+from breastseg.datasets.volume_groups import volume_groups
 from breastseg.io import cache
 from breastseg.io.raster import file_sha256, read_luminance
 
@@ -63,9 +64,18 @@ def case_groups(
     cases: Sequence[CaseFiles],
     *,
     signatures: Sequence[Signature] | None = None,
+    content: Mapping[str, str] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[dict[str, str], str]:
     """Group cases by patient where every one has one, else by near duplicates; see there.
+
+    Volumes are grouped as datasets.volume_groups says: near duplicates are those of pictures.
+
+    Args:
+        cases: all pictures, or all volumes.
+        signatures: of pictures; where None, they are read.
+        content: SHA-256 of each image by case id; where None, volumes are read for it.
+        progress: called with the number of images read so far.
 
     Returns:
         Group by case id, and in words what the groups are.
@@ -73,6 +83,8 @@ def case_groups(
     Raises:
         ImageFileError: an image cannot be read.
     """
+    if any(case.is_volume for case in cases):
+        return volume_groups(cases, content)
     patients = {case.case_id: case.patient_id for case in cases if case.patient_id is not None}
     if len(patients) == len(cases):
         return patients, "patient"

@@ -42,6 +42,7 @@ def find_nnunet(root: Path, on_fault: OnFault = refuse) -> DataSet:
     document = _read_description(description)
     ending = _ending(description, document)
     lesion_values = _lesion_values(description, document)
+    modality = _modality(document)
     images = list(_images(_files(images_dir, ending, on_fault), ending, on_fault))
     labels = _files(labels_dir, ending, on_fault)
     drawings = match_masks(
@@ -53,6 +54,7 @@ def find_nnunet(root: Path, on_fault: OnFault = refuse) -> DataSet:
             image_path=drawing.image,
             mask_paths=drawing.one_mask(on_fault),
             lesion_values=lesion_values,
+            modality=modality,
         )
         for drawing in drawings
     ]
@@ -105,6 +107,15 @@ def _lesion_values(path: Path, document: dict[str, Any]) -> tuple[int, ...]:
     if values == {0}:
         raise LayoutError(f"{path}: labels must name a lesion beside the background, found none.")
     return tuple(sorted(values - {0}))
+
+
+def _modality(document: dict[str, Any]) -> str | None:
+    """Return what the one channel holds; "CT", in any case, means HU, as nnU-Net has it."""
+    channels = document.get("channel_names")
+    if not isinstance(channels, dict) or len(channels) != 1:
+        return None
+    name = str(next(iter(channels.values())))
+    return "CT" if name.casefold() == "ct" else name
 
 
 def _files(folder: Path, ending: str, on_fault: OnFault) -> list[Path]:

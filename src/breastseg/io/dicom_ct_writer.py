@@ -37,11 +37,13 @@ class Identity:
 
     patient_id: such as "phantom-1-0001".
     patient_position: DICOM's term, such as HFS or HFP.
+    copy: what tells several series of one patient apart.
     """
 
     patient_id: str
     description: str
     patient_position: str
+    copy: str = ""
 
 
 def write_ct_series(folder: Path, image: Image, identity: Identity) -> Series:
@@ -180,7 +182,8 @@ def _make_reproducible(dataset: Dataset, series: Series, identity: Identity) -> 
 
 
 def _uid(identity: Identity, *parts: str) -> str:
-    sources = ["breastseg phantom", identity.patient_id, identity.description, *parts]
+    whose = [identity.patient_id, *([identity.copy] if identity.copy else [])]
+    sources = ["breastseg phantom", *whose, identity.description, *parts]
     return str(generate_uid(entropy_srcs=sources))
 
 

@@ -129,14 +129,14 @@ def choose_structures(file: MaskFile, labels: Sequence[str] = ()) -> tuple[Struc
 
     Args:
         labels: patterns such as "Tumor*" or "*breast - 1"; upper and lower case are alike.
-            Without any, a file must have one structure alone.
+            Without any, a file must have one structure alone, or code all as abnormal.
 
     Raises:
         MaskError: no-such-label, several-labels, empty-structure.
     """
     names = ", ".join(f"'{each.name}'" for each in file.structures[:12]) or "none"
     if not labels:
-        if len(file.structures) > 1:
+        if len(file.structures) > 1 and not all(each.is_abnormal for each in file.structures):
             found = f"expected one structure, found {len(file.structures)}: {names}"
             raise MaskError(MaskFault.SEVERAL_LABELS, file.path, found)
         if not file.structures:

@@ -25,6 +25,9 @@ _BACKGROUND = 0
 
 Indices = Int64[np.ndarray, "pixels 3"]
 
+# Morphologically abnormal (altered) structure, in SNOMED CT and as older files write it.
+_ABNORMAL = {("49755003", "SCT"), ("M-01000", "SRT"), ("M-01000", "99SDM")}
+
 
 def describe_segmentation(path: Path, header: Dataset) -> MaskFile:
     """List the segments of a SEG and what it refers to; no pixel is read.
@@ -68,7 +71,15 @@ def _structure(path: Path, segment: Dataset, frames: Counter[int] | None) -> Str
         name=str(segment.get("SegmentLabel", "")).strip(),
         kind=str(types[0].get("CodeMeaning", "")).strip() or None,
         num_parts=None if frames is None else frames[int(number)],
+        is_abnormal=_is_abnormal(segment),
     )
+
+
+def _is_abnormal(segment: Dataset) -> bool:
+    """Whether the category of a segment is that of lesions; DICOM PS3.16, CID 7150."""
+    category = (segment.get("SegmentedPropertyCategoryCodeSequence") or [Dataset()])[0]
+    code = (str(category.get("CodeValue", "")), str(category.get("CodingSchemeDesignator", "")))
+    return code in _ABNORMAL
 
 
 def _segment_numbers(path: Path, header: Dataset, kind: str) -> Iterator[int]:

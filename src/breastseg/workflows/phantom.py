@@ -1,5 +1,6 @@
 """`breastseg phantom`: data sets of phantoms, to try and test with."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from breastseg.datasets.phantom_ct.writing import (
     SIMULATED,
     TRUTH,
     Format,
+    Written,
     lesion_list,
     write_description,
     write_maps,
@@ -77,13 +79,13 @@ def make_ct_phantoms(
         OutputError: the folder holds something already, or cannot be written.
     """
     _require_new(output, num_cases, seed)
+    cases = []
     for index in range(num_cases):
         phantom = make_phantom_ct(seed, index, settings)
-        write_phantom(output, phantom, f"phantom-{index + 1:04d}", seed, kind)
+        cases.append(write_phantom(output, phantom, f"phantom-{index + 1:04d}", seed, kind))
         if progress is not None:
             progress(index + 1, num_cases)
-    if kind == "nifti":
-        write_description(output, num_cases)
+    write_description(output, cases, kind)
     return output
 
 
@@ -104,7 +106,8 @@ def insert_ct_lesions(
         scan: a NIfTI file, or a folder or files of one CT series; without lesions.
         breasts: a NIfTI mask on its grid, 1 in the right breast and 2 in the left.
         output: a new or empty folder.
-        num_cases: how many copies, each with one to three lesions of its own.
+        num_cases: how many copies, each with one to three lesions of its own; all of them are of
+            one patient, so that no split divides them.
         seed: the same seed gives the same files.
         kind: as of make_ct_phantoms.
         phase: whether the scan was made with contrast; it decides how bright lesions are.
@@ -118,12 +121,12 @@ def insert_ct_lesions(
     image = read_nifti(scan) if is_nifti(scan) else read_series(scan).image
     mask = np.rint(read_nifti(breasts).pixels).astype(np.uint8)
     _require_new(output, num_cases, seed)
+    cases = []
     for index in range(num_cases):
-        _insert(output, (image, mask), (seed, index), kind, phase)
+        cases.append(_insert(output, (image, mask), (seed, index), kind, phase))
         if progress is not None:
             progress(index + 1, num_cases)
-    if kind == "nifti":
-        write_description(output, num_cases)
+    write_description(output, cases, kind)
     return output
 
 
@@ -133,7 +136,7 @@ def _insert(
     stream: tuple[int, int],
     kind: Format,
     phase: Phase,
-) -> None:
+) -> Written:
     random = np.random.default_rng([*stream, 3])
     made = insert_lesions(
         random,
@@ -149,15 +152,22 @@ def _insert(
         )
     case_id = f"inserted-{stream[1] + 1:04d}"
     identity = Identity(
-        patient_id=f"inserted-{stream[0]}-{case_id}",
+        patient_id=_patient_of(scan[0]),
         description="CT with simulated lesions",
         patient_position="HFS",
+        copy=f"{stream[0]}-{case_id}",
     )
-    write_scan(output, case_id, (made.image, made.labels, made.sides), kind, identity)
+    written = write_scan(output, case_id, (made.image, made.labels, made.sides), kind, identity)
     folder = output / TRUTH / case_id
     write_maps(folder, made.image, {"breasts": scan[1], "lesions": made.labels})
     lesions = lesion_list(made.lesions, made.sides, made.labels)
     write_json(folder / "truth.json", {"case_id": case_id, "note": SIMULATED, "lesions": lesions})
+    return written
+
+
+def _patient_of(image: Image) -> str:
+    """Return what all copies of a scan share, whoever makes them: 12 hex digits of its voxels."""
+    return f"scan-{hashlib.sha256(image.pixels.tobytes()).hexdigest()[:12]}"
 
 
 def _require_new(output: Path, num_cases: int, seed: int) -> None:

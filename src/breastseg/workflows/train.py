@@ -112,7 +112,8 @@ def train(
             ),
             content=checked.content,
         )
-        save_sketches(path, checked.content, checked.sketches)
+        if checked.sketches is not None:
+            save_sketches(path, checked.content, checked.sketches)
         return _train(run, backend, hardware, data_set, listener, reading)
 
 

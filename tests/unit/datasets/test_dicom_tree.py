@@ -1,20 +1,23 @@
 """DICOM studies as a data set: which mask belongs to which series."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from breastseg.core.errors import InputError, LayoutError
+from breastseg.core.errors import LayoutError
 from breastseg.core.mask_faults import MaskError
 from breastseg.core.series import Series
-from breastseg.datasets.cases import CaseFiles
+from breastseg.datasets.cases import CaseFiles, read_case
 from breastseg.datasets.checked import find_training_data
-from breastseg.datasets.dicom_tree import patient_group, read_volume
+from breastseg.datasets.dicom_tree import patient_group
 from breastseg.datasets.faults import Fault
 from breastseg.datasets.layouts import find_data_set
+from breastseg.io.dicom_series import read_series
 from tests.dicom_masks import square, write_ct, write_rtstruct, write_seg
 
 
@@ -33,6 +36,10 @@ def tree(tmp_path: Path) -> Path:
     for patient in ("ANNA^A", "BERTA^B"):
         write_study(tmp_path / "tree", patient)
     return tmp_path / "tree"
+
+
+def state_lesions(tree: Path, **stated: list[str]) -> None:
+    (tree / "lesions.json").write_text(json.dumps(stated))
 
 
 def by_masks(root: Path) -> dict[bool, list[CaseFiles]]:
@@ -112,40 +119,84 @@ def test_a_folder_without_ct_says_what_it_holds(tree: Path, tmp_path: Path) -> N
 
 def test_what_works_on_pictures_refuses_volumes_and_says_why(tree: Path) -> None:
     for find in (find_data_set, find_training_data):
-        with pytest.raises(LayoutError, match="CT volumes need a 3D recipe"):
+        with pytest.raises(LayoutError, match=r"found 4 volumes .*need a recipe for volumes"):
             find(tree)
 
 
 def test_a_case_is_read_with_its_lesions(tree: Path) -> None:
     files = by_masks(tree)[True][0]
-    case = read_volume(files, labels=["tumour"])
+    case = read_case(replace(files, lesion_structures=("tumour",)))
     assert case.reference is not None
     assert case.reference.max() == 1
     assert np.count_nonzero(case.reference) == 2 * 25
-    assert read_volume(files, labels=["*"]).reference.max() == 2
+    both = read_case(replace(files, lesion_structures=("*",))).reference
+    assert both is not None
+    assert both.max() == 2
     with pytest.raises(MaskError, match="several-labels"):
-        read_volume(files)
+        read_case(files)
+
+
+def add_seg(tree: Path, files: CaseFiles, *names: str) -> CaseFiles:
+    """Draw structures of 6 voxels on a series that has contours, and find it again."""
+    masks = {}
+    for place, name in enumerate(names):
+        masks[name] = np.zeros((5, 14, 12), bool)
+        masks[name][4, 10:12, 6 * place : 6 * place + 3] = True
+    series_dir = files.image_path.parent
+    write_seg(series_dir.parent / "seg.dcm", read_series(series_dir), masks)
+    again = by_masks(tree)[True]
+    (case,) = (case for case in again if case.mask_paths and len(case.mask_paths) == 2)
+    return case
 
 
 def test_masks_of_two_files_are_lesions_of_one_case(tree: Path) -> None:
-    (files, _) = by_masks(tree)[True]
-    series_dir = files.image_path.parent
-    from breastseg.io.dicom_series import read_series
-
-    mask = np.zeros((5, 14, 12), bool)
-    mask[4, 10:12, 3:6] = True
-    write_seg(series_dir.parent / "seg.dcm", read_series(series_dir), {"tumour 2": mask})
-    again = by_masks(tree)[True]
-    (case,) = (case for case in again if case.mask_paths and len(case.mask_paths) == 2)
-    reference = read_volume(case, labels=["tumour*"]).reference
+    case = add_seg(tree, by_masks(tree)[True][0], "tumour 2")
+    reference = read_case(replace(case, lesion_structures=("tumour*",))).reference
     assert reference is not None
     assert np.bincount(reference.ravel())[1:].tolist() == [50, 6]
 
 
-def test_a_series_without_masks_has_no_reference(tree: Path) -> None:
-    assert read_volume(by_masks(tree)[False][0]).reference is None
-    with pytest.raises(InputError, match="found a picture"):
-        read_volume(CaseFiles(case_id="a", image_path=Path("a.png")))
+def test_lesions_json_says_which_structures_are_lesions(tree: Path) -> None:
+    state_lesions(tree, structures=["GTV*"])
+    files = by_masks(tree)[True][0]
+    with pytest.raises(MaskError, match="no-such-label"):
+        read_case(files)
+    # One file with such a structure is enough; the other one holds organs.
+    reference = read_case(add_seg(tree, files, "gtv 1", "gtv 2")).reference
+    assert reference is not None
+    assert np.bincount(reference.ravel())[1:].tolist() == [6, 6]
+
+
+def test_structures_that_are_coded_as_abnormal_need_no_choice(tree: Path) -> None:
+    case = add_seg(tree, by_masks(tree)[True][0], "one", "two")
+    assert case.mask_paths is not None
+    seg = tuple(path for path in case.mask_paths if path.name == "seg.dcm")
+    reference = read_case(replace(case, mask_paths=seg)).reference
+    assert reference is not None
+    assert reference.max() == 2
+
+
+def test_a_scan_without_a_mask_is_lesion_free_only_where_that_is_said(tree: Path) -> None:
+    (first, second) = by_masks(tree)[False]
+    assert read_case(first).reference is None
+    with pytest.raises(LayoutError, match=f"2 have none, such as '{first.case_id}'.* lesions.json"):
+        find_training_data(tree, volumes=True)
+    folder = second.image_path.parent.relative_to(tree).as_posix()
+    state_lesions(tree, structures=["tumour"], lesion_free=[first.case_id, f"{folder}/"])
+    found = find_training_data(tree, volumes=True)
+    lesions = [
+        0 if (read := read_case(each).reference) is None else read.max() for each in found.cases
+    ]
+    assert sorted(lesions) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "document", ['["*tumor*"]', '{"structures": "*tumor*"}', '{"lesions": []}', "{"]
+)
+def test_a_broken_lesions_json_is_refused(tree: Path, document: str) -> None:
+    (tree / "lesions.json").write_text(document)
+    with pytest.raises(LayoutError, match=r"lesions\.json: expected"):
+        find_data_set(tree, volumes=True)
 
 
 @pytest.mark.data

@@ -59,7 +59,7 @@ def test_nnunet_volumes(nifti_dir):
 
 
 def test_volumes_are_no_pictures(nifti_dir):
-    with pytest.raises(LayoutError, match="found NIfTI volumes"):
+    with pytest.raises(LayoutError, match=r"found 2 volumes .nnU-Net raw."):
         find_data_set(nifti_dir)
 
 

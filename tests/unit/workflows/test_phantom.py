@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from breastseg.core.errors import InputError, OutputError
+from breastseg.datasets.cases import read_case
+from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.phantom_ct.phantom import PhantomSettings, make_phantom_ct
 from breastseg.io.dicom_series import read_series
 from breastseg.io.nifti import read_nifti
@@ -42,9 +44,7 @@ def test_a_dicom_phantom_comes_back_through_our_readers(tmp_path, pose):
 
 
 def read_dicom_cases(folder):
-    from breastseg.datasets.dicom_tree import find_dicom_tree, read_volume
-
-    return [read_volume(files) for files in find_dicom_tree(folder).cases]
+    return [read_case(files) for files in find_data_set(folder, volumes=True).cases]
 
 
 def test_a_nifti_phantom_comes_back_with_its_truth(tmp_path):

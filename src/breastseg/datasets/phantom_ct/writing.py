@@ -1,9 +1,12 @@
 """Phantoms as files: a data set that `find_data_set` reads, and beside it the whole truth.
 
-DICOM: DIR/<case>/ct/*.dcm and DIR/<case>/seg.dcm. NIfTI: nnU-Net raw. Both:
+DICOM: DIR/<case>/ct/*.dcm and DIR/<case>/seg.dcm, with lesions.json where a scan has no lesion.
+NIfTI: nnU-Net raw with groups.json. Both:
 DIR/truth/<case>/{tissues,breasts,lesions}.nii.gz and truth.json.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +16,7 @@ from breastseg.core.image import Image
 from breastseg.datasets.phantom_ct.anatomy import Tissue
 from breastseg.datasets.phantom_ct.lesions import Lesion
 from breastseg.datasets.phantom_ct.phantom import LEFT, RIGHT, PhantomCT
+from breastseg.datasets.stated import write_groups, write_lesion_free
 from breastseg.io.atomic import make_folder, write_json
 from breastseg.io.dicom_ct_writer import Identity, write_ct_series, write_truth_seg
 from breastseg.io.dicom_results import Laterality
@@ -27,23 +31,31 @@ SIMULATED = (
 _SIDES: dict[int, Laterality] = {RIGHT: "right", LEFT: "left"}
 
 
-def write_phantom(output: Path, phantom: PhantomCT, case_id: str, seed: int, kind: Format) -> None:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a data set must say of a case that was written. patient: of its scan."""
+
+    case_id: str
+    patient: str
+    num_lesions: int
+
+
+def write_phantom(
+    output: Path, phantom: PhantomCT, case_id: str, seed: int, kind: Format
+) -> Written:
     """Write one phantom and its truth.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    write_scan(
-        output,
-        case_id,
-        (phantom.image, phantom.labels, phantom.sides),
-        kind,
-        identity_of(phantom, f"phantom-{seed}-{case_id}"),
-    )
+    identity = identity_of(phantom, f"phantom-{seed}-{case_id}")
+    scan = (phantom.image, phantom.labels, phantom.sides)
+    written = write_scan(output, case_id, scan, kind, identity)
     folder = output / TRUTH / case_id
     write_maps(folder, phantom.image, {"breasts": phantom.breasts, "tissues": phantom.tissues})
     write_maps(folder, phantom.image, {"lesions": phantom.labels})
     write_json(folder / "truth.json", truth_of(phantom, case_id))
+    return written
 
 
 def identity_of(phantom: PhantomCT, patient_id: str) -> Identity:
@@ -60,23 +72,42 @@ def write_scan(
     scan: tuple[Image, np.ndarray, tuple[int, ...]],
     kind: Format,
     identity: Identity,
-) -> None:
+) -> Written:
     """Write a scan with its lesions. scan: image, label map, and side of each lesion."""
     image, labels, sides = scan
+    written = Written(case_id, identity.patient_id, len(np.unique(labels[labels > 0])))
     if kind == "dicom":
         series = write_ct_series(output / case_id / "ct", image, identity)
         laterality = tuple(_SIDES[side] for side in sides)
         write_truth_seg(output / case_id / "seg.dcm", series, labels, laterality, identity)
-        return
+        return written
     for folder in ("imagesTr", "labelsTr"):
         make_folder(output / folder)
     write_nifti(output / "imagesTr" / f"{case_id}_0000.nii.gz", image, dtype=np.int16)
     mask = Image(pixels=(labels > 0).astype(np.float32), affine=image.affine)
     write_nifti(output / "labelsTr" / f"{case_id}.nii.gz", mask, dtype=np.uint8)
+    return written
 
 
-def write_description(output: Path, num_cases: int) -> None:
-    """Write nnU-Net's dataset.json."""
+def write_description(output: Path, cases: Sequence[Written], kind: Format) -> None:
+    """Write what no image says: which scans are of one patient, and which have no lesion.
+
+    nnU-Net raw: dataset.json, and groups.json. DICOM names patients and holds no empty
+    Segmentation: lesions.json, where a scan has no lesion.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    if kind == "nifti":
+        _write_nnunet(output, len(cases))
+        write_groups(output, {case.case_id: case.patient for case in cases})
+        return
+    free = [case.case_id for case in cases if not case.num_lesions]
+    if free:
+        write_lesion_free(output, free)
+
+
+def _write_nnunet(output: Path, num_cases: int) -> None:
     document = {
         "name": "breastseg CT phantoms",
         "description": SIMULATED,
