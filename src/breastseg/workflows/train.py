@@ -98,7 +98,10 @@ def train(
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}"
     path = output or Path("runs") / name
     require_new(path)
-    data_set = find_training_data(data) if isinstance(data, Path) else data.data_set
+    if isinstance(data, Path):
+        data_set = find_training_data(data, volumes=recipe.volume is not None)
+    else:
+        data_set = data.data_set
     backend = _backend(recipe, framework, hardware)
     checked = check_data(data_set, reading) if isinstance(data, Path) else data
     split = _split(checked, recipe)
@@ -162,13 +165,15 @@ def _resume(
     listener: Listener | None,
     reading: Reading,
 ) -> Run:
-    data_set = find_data_set(data or Path(run.environment["data"]))
+    volumes = run.recipe.volume is not None
+    data_set = find_data_set(data or Path(run.environment["data"]), volumes=volumes)
     if content_of(data_set.cases) != run.content:
         raise RunFolderError(
             f"{data_set.root}: expected the {len(run.content)} images that {run.path} was begun "
             "with, but images were added, removed or changed. Restore them, or train anew."
         )
-    if not (run.path / SKETCHES_NAME).is_file():  # killed before, or begun by an older version
+    if not volumes and not (run.path / SKETCHES_NAME).is_file():
+        # Killed before, or begun by an older version.
         save_sketches(run.path, run.content, read_and_sketch(data_set.cases, reading))
     backend = _backend(run.recipe, run.framework, hardware)
     return _train(run, backend, hardware, data_set, listener, reading)
