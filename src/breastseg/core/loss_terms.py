@@ -92,6 +92,7 @@ PARAMETERS: Mapping[str, type[LossParameters]] = MappingProxyType(
         "top-k-bce": TopKBce,
         "focal": Focal,
         "dice": NoParameters,
+        "batch-dice": NoParameters,
         "squared-dice": NoParameters,
         "generalised-dice": NoParameters,
         "log-cosh-dice": NoParameters,

@@ -94,6 +94,9 @@ _CT_AUGMENTATION = Augmentation(
     noise=0.2,
 )
 
+_CT_LOSS = (LossTerm(name="bce"), LossTerm(name="batch-dice"))
+"""Where each patch counts alone, those without a lesion drive a network to find nothing."""
+
 
 def ct_3d() -> Recipe:
     """Breast lesions in chest CT, by patches of the volume: about 90 minutes on two cores."""
@@ -110,6 +113,7 @@ def ct_3d() -> Recipe:
             kernels=((3, 3, 3),) * 5,
             strides=((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)),
         ),
+        loss=_CT_LOSS,
         optimisation=Optimisation(
             learning_rate=2e-3,
             batch_size=2,
@@ -132,6 +136,7 @@ def ct_25d() -> Recipe:
             channels=(16, 32, 64, 128, 128),
             norm="group",
         ),
+        loss=_CT_LOSS,
         optimisation=Optimisation(
             learning_rate=2e-3,
             batch_size=8,

@@ -10,6 +10,7 @@ import pytest
 
 from breastseg.networks.losses import (
     LOSSES,
+    batch_dice_loss,
     bce_dice_loss,
     binary_cross_entropy,
     focal_tversky_loss,
@@ -55,6 +56,8 @@ BY_HAND = {
     )
     / 4,
     "dice": DICE,
+    # one image of four pixels: the sums of the example
+    "batch-dice": DICE,
     # 9/16 + 9/16 + 1/4 + 1/16 = 23/16
     "squared-dice": 1 - (5 / 2 + 1) / (23 / 16 + 2 + 1),
     # two pixels of each class, so that both weigh 1/4: 1 - 2 (5/4 + 1) / (9/4 + 2 + 7/4 + 2)
@@ -177,6 +180,7 @@ FALSE_PIXELS = {
     "top-k-bce": WRONG,
     "focal": 0.75 * (3 * P**2 * WRONG + Q**2 * SURE) / 4,
     "dice": AREA / (AREA + 1),
+    "batch-dice": AREA / (AREA + 1),
     "squared-dice": 1 - 1 / (3 * P**2 + Q**2 + 1),
     "generalised-dice": AREA / 4,
     "log-cosh-dice": log(cosh(AREA / (AREA + 1))),
@@ -214,7 +218,9 @@ def test_more_false_pixels_of_a_lesion_free_image_cost_no_less(name):
 # --- range and perfection -----------------------------------------------------------------------
 
 HIGHEST = dict.fromkeys(LOSSES, inf) | {
-    **dict.fromkeys(["dice", "squared-dice", "jaccard", "tversky", "focal-tversky"], 1.0),
+    **dict.fromkeys(
+        ["dice", "batch-dice", "squared-dice", "jaccard", "tversky", "focal-tversky"], 1.0
+    ),
     "generalised-dice": 1.0,
     "log-cosh-dice": log(cosh(1)),
     "boundary": np.hypot(6, 5),
@@ -261,13 +267,29 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_images_not_of_their_pixels_toget
     assert soft_dice_loss(logits, target) == pytest.approx((0 + 2 / 3) / 2)
 
 
-@names
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "batch-dice"])
 def test_each_image_counts_alike_whatever_its_lesion_covers(name):
     stream = np.random.default_rng(2)
     logits = stream.normal(size=(4, 1, 6, 5))
     target = (stream.random(logits.shape) < np.array([0, 0.1, 0.7, 1])[:, None, None, None]) * 1.0
     each = [LOSSES[name](logits[i : i + 1], target[i : i + 1]) for i in range(4)]
     assert LOSSES[name](logits, target) == pytest.approx(np.mean(each))
+
+
+def test_batch_dice_takes_a_batch_as_one_image():
+    logits, target = images([50, -50], [-50, -50]), images([1, 0], [1, 1])
+    assert batch_dice_loss(logits, target) == pytest.approx(1 - 3 / 5)
+    one = logits.reshape(1, 1, -1, 1), target.reshape(1, 1, -1, 1)
+    assert batch_dice_loss(logits, target) == pytest.approx(soft_dice_loss(*one))
+
+
+def test_batch_dice_never_asks_more_of_an_empty_image_than_of_the_lesion_beside_it():
+    """An empty image costs what false alarms beside the lesion would, and not a share of 1."""
+    target = images([1] * 50 + [0] * 50, [0] * 100)
+    silent, noisy = np.full(target.shape, -4.0), np.full(target.shape, -4.0)
+    noisy[1] = -3.0
+    assert soft_dice_loss(noisy, target) - soft_dice_loss(silent, target) > 0.05
+    assert 0 < batch_dice_loss(noisy, target) - batch_dice_loss(silent, target) < 0.01
 
 
 @names

@@ -80,6 +80,13 @@ def soft_dice_loss(logits: Logits, target: Target) -> Loss:
     return _dice(logits, target).mean()
 
 
+def batch_dice_loss(logits: Logits, target: Target) -> Loss:
+    """See networks.losses.batch_dice_loss."""
+    probability = torch.sigmoid(logits)
+    total = probability.sum() + target.sum()
+    return 1 - (2 * (probability * target).sum() + SMOOTH) / (total + SMOOTH)
+
+
 def squared_dice_loss(logits: Logits, target: Target) -> Loss:
     """See networks.losses.squared_dice_loss."""
     probability, axes = torch.sigmoid(logits), _space(logits)
@@ -207,6 +214,7 @@ LOSSES: Mapping[str, Callable[..., Loss]] = MappingProxyType(
         "top-k-bce": top_k_cross_entropy,
         "focal": focal_loss,
         "dice": soft_dice_loss,
+        "batch-dice": batch_dice_loss,
         "squared-dice": squared_dice_loss,
         "generalised-dice": generalised_dice_loss,
         "log-cosh-dice": log_cosh_dice_loss,

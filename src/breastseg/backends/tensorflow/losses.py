@@ -80,6 +80,13 @@ def soft_dice_loss(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(_dice(logits, target))
 
 
+def batch_dice_loss(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """See networks.losses.batch_dice_loss."""
+    probability = tf.sigmoid(logits)
+    total = tf.reduce_sum(probability) + tf.reduce_sum(target)
+    return 1 - (2 * tf.reduce_sum(probability * target) + SMOOTH) / (total + SMOOTH)
+
+
 def squared_dice_loss(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """See networks.losses.squared_dice_loss."""
     probability = tf.sigmoid(logits)
@@ -204,6 +211,7 @@ LOSSES: Mapping[str, Callable[..., tf.Tensor]] = MappingProxyType(
         "top-k-bce": top_k_cross_entropy,
         "focal": focal_loss,
         "dice": soft_dice_loss,
+        "batch-dice": batch_dice_loss,
         "squared-dice": squared_dice_loss,
         "generalised-dice": generalised_dice_loss,
         "log-cosh-dice": log_cosh_dice_loss,

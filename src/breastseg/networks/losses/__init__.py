@@ -1,9 +1,9 @@
 """What each loss means, in NumPy float64. The backends must agree with these to 1e-6.
 
 All take logits, for numerical stability, and a target of 0 and 1, both shaped
-(batch, channel, *space). Each is the mean over the images of a batch of the loss of one
-image, so that a large lesion does not outvote a small one in another image. None is ever NaN,
-whatever the target.
+(batch, channel, *space). Each but batch-dice is the mean over the images of a batch of the loss
+of one image, so that a large lesion does not outvote a small one in another image. None is ever
+NaN, whatever the target.
 
 In formulas x is a logit, p = sigmoid(x), g the target, N the number of pixels of the image,
 ce = -g log p - (1 - g) log(1 - p), TP = sum p g, FP = sum p (1 - g), FN = sum (1 - p) g,
@@ -15,6 +15,7 @@ from breastseg.networks.losses.boundary import boundary_loss, needs_distance, si
 from breastseg.networks.losses.compound import bce_dice_loss, unified_focal_loss
 from breastseg.networks.losses.overlap import (
     SMOOTH,
+    batch_dice_loss,
     focal_tversky_loss,
     generalised_dice_loss,
     jaccard_loss,
@@ -39,6 +40,7 @@ __all__ = [
     "SMOOTH",
     "LossDefinition",
     "balanced_cross_entropy",
+    "batch_dice_loss",
     "bce_dice_loss",
     "binary_cross_entropy",
     "boundary_loss",
