@@ -12,6 +12,7 @@ import breastseg
 from breastseg.cli import (
     catalogue,
     inspecting,
+    planning,
     public_data,
     reporting,
     scoring,
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 for verb in (
     inspecting.inspect,
+    planning.plan,
     training.train,
     scoring.evaluate,
     scoring.compare,

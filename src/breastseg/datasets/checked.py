@@ -32,19 +32,19 @@ class CheckedData:
     sketches: Sketches | None = field(repr=False)
 
 
-def find_training_data(data: Path, *, volumes: bool = False) -> DataSet:
+def find_training_data(data: Path, *, volumes: bool | None = False) -> DataSet:
     """Find a data set in which every image has a reference mask; no image is read.
 
     Args:
         data: its folder.
-        volumes: CT volumes are wanted, and not pictures.
+        volumes: whether CT volumes are wanted, or pictures; None for whatever it holds.
 
     Raises:
         LayoutError: no known layout, an image without a mask, pictures for volumes or the reverse,
             or volumes that are not said to be in HU.
     """
-    data_set = find_data_set(data, volumes=volumes)
-    if volumes:
+    data_set = find_data_set(data, volumes=volumes is not False)
+    if volumes or (volumes is None and data_set.holds_volumes):
         _require_ct(data_set)
     without = [case.case_id for case in data_set.cases if case.mask_paths is None]
     if without:
