@@ -15,7 +15,7 @@ help:
 	@echo "make check   format, lint, types, import rules, docs"
 	@echo "make format  mend format and lint where that is safe"
 	@echo "make docs    write the generated pages of the docs anew"
-	@echo "make bench   training and prediction speed beside plain PyTorch and Keras; metrics"
+	@echo "make bench   training and prediction speed beside plain PyTorch and Keras; metrics; the breast region"
 	@echo "make clean   remove the virtual environment and the demo"
 
 $(READY): pyproject.toml constraints.txt
@@ -64,6 +64,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/prediction.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/breast_region.py
+	$(BIN)/python benchmarks/breast_region.py --phantoms 30
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -23,5 +23,6 @@ def edge_of_field(
     )
     beside = planes[:, radius > 1.01]
     if beside.min() == beside.max():
-        edge |= np.abs(radius - 1) < _ROUND_EDGE
+        # Two pixels to both sides of the circle, however few pixels there are.
+        edge |= np.abs(radius - 1) < max(_ROUND_EDGE, 4 / min(rows, columns))
     return edge

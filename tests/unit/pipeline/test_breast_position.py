@@ -169,7 +169,8 @@ def test_nipples_are_found(scan):
     phantom, region = scan
     found = find_nipples(region, phantom.image)
     for side, places in nipples_of(phantom):
-        assert np.linalg.norm(places - found[side].position, axis=1).min() < 8
+        # Three voxels of these coarse phantoms.
+        assert np.linalg.norm(places - found[side].position, axis=1).min() < 12
         assert found[side].outward[1] < 0
 
 
@@ -181,10 +182,10 @@ def test_quadrants_are_those_around_the_nipple(scan):
         lateral = np.array([-nipple.outward[1], nipple.outward[0], 0]) * sign
         assert lateral[0] * sign > 0
         for quadrant, across, up in (
-            ("upper outer", 20, 20),
-            ("upper inner", -20, 20),
-            ("lower outer", 20, -20),
-            ("lower inner", -20, -20),
+            ("upper outer", 14, 14),
+            ("upper inner", -14, 14),
+            ("lower outer", 14, -14),
+            ("lower inner", -14, -14),
             ("central", 0, 0),
         ):
             point = nipple.position - 25 * nipple.outward + across * lateral + [0, 0, up]
