@@ -15,7 +15,8 @@ from breastseg.core.recipe import LossTerm, Optimisation, Recipe, Schedule
 from breastseg.core.recipes import smoke
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import initial_weights
-from breastseg.pipeline.batches import PreparedCase, epoch_batches
+from breastseg.pipeline.batches import epoch_batches
+from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.training.checkpoint import create_run
 from breastseg.training.fit import batching_of, fit
 from breastseg.training.range_test import propose_learning_rate
@@ -35,7 +36,7 @@ def cases(count, seed):
         target[row : row + 6, column : column + 5] = True
         image = stream.normal(0, 0.5, (16, 16)) + 2 * target
         made.append(PreparedCase(image.astype(np.float32), target))
-    return made
+    return ImageSet(made)
 
 
 def recipe(loss="bce-dice", **optimisation):
@@ -150,7 +151,12 @@ def test_a_range_test_leaves_fresh_weights_and_finds_none_for_what_cannot_be_lea
     of = recipe()
     engine, weights = backend(framework, of), initial_weights(of.network, of.seed)
     stream = np.random.default_rng(0)
-    nothing = [PreparedCase(case.image * 0, stream.random((16, 16)) > 0.5) for case in cases(8, 0)]
+    nothing = ImageSet(
+        [
+            PreparedCase(np.zeros((16, 16), np.float32), stream.random((16, 16)) > 0.5)
+            for _ in range(8)
+        ]
+    )
     batches = [
         batch
         for epoch in range(19)

@@ -11,7 +11,8 @@ from breastseg.core.recipe import Augmentation, Optimisation, Recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.losses import binary_cross_entropy
 from breastseg.networks.spec import check_weights, initial_weights
-from breastseg.pipeline.batches import Batch, PreparedCase
+from breastseg.pipeline.batches import Batch
+from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.training.checkpoint import Run, create_run
 
 RECIPE = Recipe(
@@ -93,7 +94,7 @@ class FakeBackend:
         self._arrays["head.bias"][...] = value
 
 
-def bright_lesions(count: int, seed: int) -> list[PreparedCase]:
+def bright_lesions(count: int, seed: int) -> ImageSet:
     """Return noise in which a rectangle is brighter; the last case has none."""
     stream = np.random.default_rng(seed)
     cases = []
@@ -104,7 +105,7 @@ def bright_lesions(count: int, seed: int) -> list[PreparedCase]:
             target[row : row + 6, column : column + 5] = True
         image = stream.normal(0, 0.5, (16, 16)) + 2 * target
         cases.append(PreparedCase(image.astype(np.float32), target))
-    return cases
+    return ImageSet(cases)
 
 
 @pytest.fixture
@@ -120,13 +121,13 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def training() -> list[PreparedCase]:
+def training() -> ImageSet:
     """Return ten cases: two batches of four, and two that wait."""
     return bright_lesions(10, seed=0)
 
 
 @pytest.fixture(scope="session")
-def validation() -> list[PreparedCase]:
+def validation() -> ImageSet:
     """Return five other cases, one of them without a lesion."""
     return bright_lesions(5, seed=1)
 
