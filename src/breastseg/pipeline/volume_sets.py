@@ -55,7 +55,7 @@ class VolumePatches:
         """
         per_volume, share = self.preprocessing.patches_per_volume, self.preprocessing.lesion_share
         order = np.random.default_rng([seed, epoch]).permutation(len(self)).tolist()
-        draws = []
+        draws: list[Draw] = []
         for place, number in enumerate(order):
             volume, patch = divmod(number, per_volume)
             at_lesion = int((place + 1) * share) - int(place * share)

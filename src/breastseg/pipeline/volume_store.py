@@ -121,7 +121,7 @@ def _facts(arrays: VolumeArrays) -> dict[str, Any]:
         "lesion_size": int(np.count_nonzero(arrays.target)),
         "num_lesions": len(np.unique(arrays.lesion_places[:, 3])),
         "is_flat": bool(np.ptp(arrays.hu) == 0),
-        "image_digest": hashlib.sha256(np.ascontiguousarray(arrays.hu)).hexdigest(),
-        "target_digest": hashlib.sha256(np.ascontiguousarray(arrays.target)).hexdigest(),
+        "image_digest": hashlib.sha256(arrays.hu.tobytes()).hexdigest(),
+        "target_digest": hashlib.sha256(arrays.target.tobytes()).hexdigest(),
         "notes": list(arrays.notes),
     }
