@@ -4,7 +4,8 @@ All measures are those of the voxels of a mask, in millimetres of the patient, w
 orientation of the array: a coronal or a feet-first series gives the same numbers.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from itertools import product
 from typing import Any
 
@@ -67,6 +68,18 @@ class VolumeLesion:
     def to_document(self) -> dict[str, Any]:
         """Return what lesions.json says of it; fractions have 4 digits."""
         return {name: _as_json(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "VolumeLesion":
+        """Read what to_document wrote; other keys are passed over.
+
+        Raises:
+            TypeError, KeyError: the document is not one of a lesion.
+        """
+        values = {each.name: document[each.name] for each in fields(cls)}
+        start, end = (tuple(point) for point in values["long_axis_ends"])
+        values |= {name: tuple(values[name]) for name in ("bounding_box", "centroid")}
+        return cls(**{**values, "long_axis_ends": (start, end)})
 
 
 def _as_json(value: Any) -> Any:

@@ -10,12 +10,11 @@ from itertools import starmap
 from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, UInt8
-from scipy import ndimage
+from jaxtyping import Bool
 from scipy.special import expit
 
 from breastseg.core.calibration import apply_temperature, check_temperature
-from breastseg.core.errors import GeometryError, RecipeError, WeightsError
+from breastseg.core.errors import RecipeError, WeightsError
 from breastseg.core.image import Image, LabelMap, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.core.lesion_volume import VolumeLesion, measure_lesions
@@ -30,42 +29,20 @@ from breastseg.core.volume_recipe import VolumePreprocessing
 from breastseg.inference.runtime import Device, Precision, Runtime, RuntimeName, open_runtime
 from breastseg.inference.segment import logit_of
 from breastseg.networks.spec import Array
-from breastseg.pipeline.breast_region import SIDES, BreastRegion, Side, find_breasts
+from breastseg.pipeline.breast_region import SIDES, Side
+from breastseg.pipeline.search_area import Searched, search_area
 from breastseg.pipeline.tiles import Tiles, Volume, logits_by_tiles
-from breastseg.pipeline.volume_grid import VolumeGrid, standardise_hu
+from breastseg.pipeline.volume_grid import standardise_hu
 
 OUTSIDE_LOGIT = -1e4
 """Where no lesion is looked for: a probability of 0 at any temperature."""
 
 Places = tuple[np.ndarray, ...]
 Done = Callable[[int, int], None]
-Parts = UInt8[np.ndarray, "slices rows columns"]
 
 
 def silent(_done: int, _all: int) -> None:
     """Tell nobody of the progress."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
-    """Where lesions are looked for in a volume, on the grid of the network.
-
-    grid: None where there is nothing to search.
-    parts: on that grid: 0 where nothing is looked for; 1 and above, parts with tiles of their
-        own: the patient's right and left breast, or 1 for all.
-    region: the breasts as they were found; None where the whole scan is searched.
-    """
-
-    grid: VolumeGrid | None
-    parts: Parts | None
-    region: BreastRegion | None
-
-    def in_words(self) -> tuple[str, ...]:
-        """Return where was searched, a sentence each."""
-        if self.region is None:
-            return ("The whole scan was searched, not the breasts alone.",)
-        words = self.region.in_words()
-        return words if self.grid is not None else (*words, "No lesion was looked for.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,44 +286,6 @@ class VolumeSegmenter:
         """
         answers = (self.answer(image, done=done),)
         return find_in_volume(case_id, image, answers, threshold, smallest_mm3=smallest_mm3)
-
-
-def search_area(image: Image, volume: VolumePreprocessing) -> Searched:
-    """Find out where a recipe looks for lesions: in the breasts with a margin, or everywhere.
-
-    Raises:
-        GeometryError: the image is empty or has no affine.
-    """
-    if image.pixels.ndim != 3 or image.pixels.size == 0:
-        raise GeometryError(
-            "a volume has the shape (slices, rows, columns) and at least one voxel, got "
-            f"{image.pixels.shape}."
-        )
-    if volume.region == "scan":
-        grid = VolumeGrid.fit(image, volume.spacing_mm)
-        return Searched(grid=grid, parts=np.ones(grid.shape, np.uint8), region=None)
-    region = find_breasts(image)
-    if not region.sides:
-        return Searched(grid=None, parts=None, region=region)
-    grid = VolumeGrid.fit(
-        image, volume.spacing_mm, region.labels, margin_mm=volume.margin_mm, least=volume.patch
-    )
-    return Searched(grid=grid, parts=_with_margin(grid, region, volume), region=region)
-
-
-def _with_margin(grid: VolumeGrid, region: BreastRegion, volume: VolumePreprocessing) -> Parts:
-    """Return the breasts on the network's grid, each with what is near it; the nearer has it."""
-    parts = np.zeros(grid.shape, np.uint8)
-    nearest = np.full(grid.shape, np.inf, np.float32)
-    for side in region.sides:
-        number = SIDES[side.side]
-        inside = grid.apply_mask(region.labels, number)
-        if not inside.any():
-            continue
-        away = ndimage.distance_transform_edt(~inside, sampling=volume.spacing_mm)
-        near = (away <= volume.margin_mm) & (away < nearest)
-        parts[near], nearest[near] = number, away[near]
-    return parts
 
 
 def find_in_volume(

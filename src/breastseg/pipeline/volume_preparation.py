@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from breastseg.core.image import Case, LabelMap
 from breastseg.core.volume_recipe import VolumePreprocessing
-from breastseg.pipeline.searched_region import SearchedRegion, searched_region
+from breastseg.pipeline.search_area import Searched, training_area
 from breastseg.pipeline.volume_grid import VolumeGrid
 
 Mask = Bool[np.ndarray, "slices rows columns"]
@@ -47,18 +47,21 @@ def prepare_volume(case: Case, preprocessing: VolumePreprocessing) -> VolumeArra
         GeometryError: the image has no affine.
     """
     assert case.reference is not None
-    region = searched_region(case.image, preprocessing, case.reference > 0)
+    searched = training_area(case.image, preprocessing, case.reference > 0)
+    assert searched.grid is not None
+    assert searched.parts is not None
+    grid, inside = searched.grid, searched.parts > 0
     low, high = preprocessing.window_hu
-    hu = np.rint(np.clip(region.grid.apply(case.image.pixels), low, high)).astype(np.int16)
-    target = _target(region.grid, case.reference)
+    hu = np.rint(np.clip(grid.apply(case.image.pixels), low, high)).astype(np.int16)
+    target = _target(grid, case.reference)
     labels, count = ndimage.label(target, structure=np.ones((3, 3, 3)))
-    notes = _notes(region, labels, count)
+    notes = _notes(searched, labels, count)
     stream = np.random.default_rng(0)  # the places are part of the preparation, not of a seed
     return VolumeArrays(
         hu=hu,
         target=target,
-        inside=region.inside,
-        region_places=_places(region.inside, NUM_PLACES, stream),
+        inside=inside,
+        region_places=_places(inside, NUM_PLACES, stream),
         lesion_places=_lesion_places(labels, count, stream),
         notes=notes,
     )
@@ -83,12 +86,12 @@ def _target(grid: VolumeGrid, reference: LabelMap) -> Mask:
 
 
 def _notes(
-    region: SearchedRegion, labels: Int32[np.ndarray, "slices rows columns"], count: int
+    searched: Searched, labels: Int32[np.ndarray, "slices rows columns"], count: int
 ) -> tuple[str, ...]:
     notes = []
-    if region.refusal is not None:
-        notes.append(f"{region.refusal} All of the scan is searched.")
-    within = set(np.unique(labels[region.inside]).tolist()) - {0}
+    if searched.region is not None and not searched.region.sides:
+        notes.append(" ".join((*searched.region.in_words(), "All of the scan is searched.")))
+    within = set(np.unique(labels[searched.parts > 0]).tolist()) - {0}
     if outside := count - len(within):
         notes.append(
             f"{outside} of {count} lesions lie outside the breasts that were found; the box was "

@@ -23,11 +23,11 @@ from breastseg.core.volume_recipe import VolumePreprocessing
 from breastseg.io.atomic import make_folder, write_json
 from breastseg.pipeline.volume_preparation import NUM_LESION_PLACES, NUM_PLACES, VolumeArrays
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the preparation changes: what was prepared before is then not used."""
 
 _ARRAYS = ("hu", "target", "inside", "region_places", "lesion_places")
-_PREPARATION = ("spacing_mm", "window_hu", "region", "margin_mm")
+_PREPARATION = ("spacing_mm", "window_hu", "region", "margin_mm", "patch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def volume_key(digests: Iterable[str], preprocessing: VolumePreprocessing) -> st
 
     Args:
         digests: SHA-256 of the image and of each of its masks.
-        preprocessing: its window, grid and region count, its patches do not.
+        preprocessing: all but how values are shifted and scaled.
     """
     told = preprocessing.model_dump(mode="json", include=set(_PREPARATION))
     document = [FORMAT, NUM_PLACES, NUM_LESION_PLACES, told, *digests]
