@@ -30,6 +30,7 @@ from scipy import ndimage
 from breastseg.core.errors import GeometryError, InputError, ReferenceMaskError
 from breastseg.core.image import Case, LabelMap, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD, check_threshold
+from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.surface import Spacing, Unit, unit_of
 
 MIN_IOU = 0.1
@@ -195,6 +196,20 @@ def find_candidates(
     inside = labels > 0
     np.maximum.at(scores, labels[inside], probability[inside])
     return labels, scores[1:]
+
+
+def shown_mask(probability: Pixels, threshold: float) -> Mask:
+    """Return what is shown at an operating threshold: the candidates whose score reaches it.
+
+    The same as core.lesion.find_lesions marks in an image; here of volumes, too. Arguments and
+    errors of find_candidates, with the outline at 0.5, or at the threshold where that is lower.
+
+    >>> shown_mask(np.array([[[0.6, 0.8, 0.1, 0.5]]], np.float32), 0.7).tolist()
+    [[[True, True, False, False]]]
+    """
+    labels, scores = find_candidates(probability, outline=min(threshold, DEFAULT_THRESHOLD))
+    shown: Mask = np.concatenate([[False], scores >= threshold])[labels]
+    return shown
 
 
 def match_lesions(

@@ -120,6 +120,7 @@ def _document(scored: Scored, inflation: dict[str, Any] | None) -> dict[str, Any
                 scored.models[0], content, scored.exposures[0], is_own_data=own
             ),
             "inflation": inflation,
+            "volumes": None,
         },
     )
 

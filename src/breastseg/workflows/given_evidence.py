@@ -32,7 +32,7 @@ class GivenEvidence:
     """Gathered image by image; see add and to_document."""
 
     def __init__(self) -> None:
-        self._images: list[ImageDetection] = []
+        self.images: list[ImageDetection] = []
         self._trust = Trust(None)
         self._not_cut: list[str] = []
 
@@ -53,7 +53,7 @@ class GivenEvidence:
         else:
             seen = probability
         image = score_detection(case, seen, threshold=threshold, group=group, label=files.label)
-        self._images.append(image)
+        self.images.append(image)
         if probability is not None:
             self._trust.add(
                 case.case_id,
@@ -71,14 +71,14 @@ class GivenEvidence:
         if not self._not_cut:
             return ()
         return (
-            f"In {len(self._not_cut)} of {len(self._images)} images the mask is not the "
+            f"In {len(self._not_cut)} of {len(self.images)} images the mask is not the "
             f"probability map cut at 0.5, such as {tell(self._not_cut[:1])}: overlap and distances "
             "are those of the masks, the figures lesion by lesion those of the probabilities.",
         )
 
     def to_document(self, *, has_probabilities: bool) -> dict[str, Any]:
         """Return the keys that scorecard.json gets from here; `note` says why one is empty."""
-        summary = detection.summarise(self._images)
+        summary = detection.summarise(self.images)
         if not has_probabilities:
             return {
                 "detection": detection.to_document(detection.unranked(summary, MASKS_ALONE)),
