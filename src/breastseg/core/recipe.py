@@ -187,6 +187,11 @@ class Recipe(RecipePart):
         if self.volume is not None:
             if problem := self.volume.problem_with(self.network):
                 raise ValueError(problem)
+            if self.optimisation.sampling != "each":
+                raise ValueError(
+                    "optimisation.sampling balances images: leave it at 'each' for volumes, whose "
+                    "patches volume.lesion_share balances"
+                )
             if unknown := [name for name in _OF_IMAGES if getattr(self.augmentation, name)]:
                 raise ValueError(
                     f"volumes are not changed by augmentation.{unknown[0]}: leave it at 0"

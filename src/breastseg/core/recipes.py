@@ -14,6 +14,7 @@ from breastseg.core.recipe import (
     Schedule,
     read_recipe,
 )
+from breastseg.core.volume_recipe import VolumePreprocessing
 
 
 def seed_latent256() -> Recipe:
@@ -82,10 +83,70 @@ def smoke() -> Recipe:
     )
 
 
+_CT_AUGMENTATION = Augmentation(
+    flip=0.5,
+    rotation_degrees=20,
+    scale=0.2,
+    blur=0.8,
+    brightness=0.15,
+    contrast=0.15,
+    gamma=0.2,
+    noise=0.2,
+)
+
+
+def ct_3d() -> Recipe:
+    """Breast lesions in chest CT, by patches of the volume: about 90 minutes on two cores."""
+    return Recipe(
+        name="ct-3d",
+        volume=VolumePreprocessing(
+            spacing_mm=(2.5, 1.5, 1.5), patch=(32, 80, 80), patches_per_volume=8
+        ),
+        augmentation=_CT_AUGMENTATION,
+        network=UNetSpec(
+            dimensions=3,
+            channels=(8, 16, 32, 64, 96),
+            norm="group",
+            kernels=((3, 3, 3),) * 5,
+            strides=((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)),
+        ),
+        optimisation=Optimisation(
+            learning_rate=2e-3,
+            batch_size=2,
+            epochs=12,
+            schedule=Schedule(name="cosine", warmup_epochs=1),
+        ),
+    )
+
+
+def ct_25d() -> Recipe:
+    """Breast lesions in chest CT, slice by slice with two neighbours on each side."""
+    return Recipe(
+        name="ct-25d",
+        volume=VolumePreprocessing(
+            spacing_mm=(2.5, 1.5, 1.5), patch=(1, 128, 128), patches_per_volume=32
+        ),
+        augmentation=_CT_AUGMENTATION,
+        network=UNetSpec(
+            input_channels=5,
+            channels=(16, 32, 64, 128, 128),
+            norm="group",
+        ),
+        optimisation=Optimisation(
+            learning_rate=2e-3,
+            batch_size=8,
+            epochs=12,
+            schedule=Schedule(name="cosine", warmup_epochs=1),
+        ),
+    )
+
+
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "ultrasound-scratch": ultrasound_scratch,
     "seed-latent256": seed_latent256,
     "seed-latent1024": seed_latent1024,
+    "ct-3d": ct_3d,
+    "ct-25d": ct_25d,
     "smoke": smoke,
 }
 

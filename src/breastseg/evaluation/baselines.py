@@ -53,6 +53,19 @@ ALL_BACKGROUND = ConstantMask(
 )
 
 
+def whole_region() -> ConstantMask:
+    """Return the constant mask of volumes: every voxel of the region that is searched.
+
+    Bodies lie differently in every scan, so that no mask in relative coordinates fits two of
+    them; the breasts do. Whoever scores it cuts it to that region, as predictions are.
+    """
+    return ConstantMask(
+        name="whole breast region",
+        description="every voxel of the breasts is marked, in any scan",
+        cells=np.ones((CELLS, CELLS), bool),
+    )
+
+
 def best_constant_mask(
     references: Iterable[Mask], *, chosen_on: str = "the training masks"
 ) -> ConstantMask:

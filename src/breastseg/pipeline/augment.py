@@ -7,6 +7,7 @@ from jaxtyping import Float32
 from breastseg.core.recipe import Augmentation
 
 Square = Float32[np.ndarray, "size size"]
+Values = Float32[np.ndarray, "*space"]
 
 
 def augment(
@@ -25,7 +26,7 @@ def augment(
     image, mask = _move(image, mask, augmentation, stream)
     inside = image != 0
     image = _degrade(image, augmentation, stream)
-    image = np.where(inside, _change_intensity(image, augmentation, stream), 0)
+    image = np.where(inside, change_intensity(image, augmentation, stream), 0)
     return _cut_out(image.astype(np.float32), augmentation.cutout, stream), mask
 
 
@@ -128,10 +129,10 @@ def _cut_out(image: Square, largest: float, stream: np.random.Generator) -> Squa
     return image
 
 
-def _change_intensity(
-    image: Square, augmentation: Augmentation, stream: np.random.Generator
-) -> Square:
-    """Change gamma, contrast and brightness and add noise."""
+def change_intensity(
+    image: Values, augmentation: Augmentation, stream: np.random.Generator
+) -> Values:
+    """Change gamma, contrast and brightness of a standardised image or volume, and add noise."""
     exponent = (1 + augmentation.gamma) ** stream.uniform(-1, 1)
     gain = (1 + augmentation.contrast) ** stream.uniform(-1, 1)
     offset = augmentation.brightness * stream.uniform(-1, 1)

@@ -6,7 +6,6 @@ recipe.
 """
 
 import contextlib
-import ctypes
 import itertools
 import os
 from collections import deque
@@ -14,28 +13,25 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import cv2
 import numpy as np
-from jaxtyping import Shaped
 
 from breastseg.core.errors import WorkerError
 from breastseg.io.worker_processes import CONTEXT, begin_worker, num_cpus, sheltered_start
 from breastseg.pipeline.batches import (
     Batch,
     Batching,
-    Draw,
-    PreparedCase,
     ahead,
     epoch_draws,
     make_batch,
 )
+from breastseg.pipeline.case_sets import Draw, SharedSet, TrainingSet
+from breastseg.pipeline.shared_array import SharedArray
 
 MOST_WORKERS = 8
 """More than that no recipe needs: at 256 x 256 they make 1800 to 3600 images a second."""
-
-Array = Shaped[np.ndarray, "..."]
 
 
 def automatic_workers(device: str) -> int:
@@ -57,7 +53,7 @@ class BatchSource:
     """Makes the batches of one training; a context manager, whose processes end with it.
 
     Args:
-        cases: what the batches are drawn from, all of one size.
+        cases: what the batches are drawn from.
         batching: how.
         workers: processes that make batches; they live until the end. 0 for a thread of this
             process, which costs no start.
@@ -66,9 +62,7 @@ class BatchSource:
         WorkerError: from the batches, a worker died. What a worker raises comes as it is.
     """
 
-    def __init__(
-        self, cases: Sequence[PreparedCase], batching: Batching, *, workers: int = 0
-    ) -> None:
+    def __init__(self, cases: TrainingSet, batching: Batching, *, workers: int = 0) -> None:
         self._cases, self._batching = cases, batching
         self._workers = _Workers(cases, batching, workers) if workers else None
         self._latest: Generator[Batch, None, None] | None = None
@@ -105,58 +99,24 @@ class BatchSource:
 
 
 @dataclass(frozen=True, slots=True)
-class _SharedArray:
-    """An array in memory that the workers see too.
-
-    The standard library's RawArray is a file without a name, in /dev/shm or, where that is too
-    small, as it is in many containers, in the temporary folder: nothing is left behind when
-    all processes are killed.
-    """
-
-    memory: Any
-    shape: tuple[int, ...]
-    kind: type
-
-    @classmethod
-    def create(cls, shape: tuple[int, ...], kind: type) -> Self:
-        size = int(np.prod(shape)) * np.dtype(kind).itemsize
-        return cls(CONTEXT.RawArray(ctypes.c_ubyte, size), shape, kind)
-
-    def array(self) -> Array:
-        """View it."""
-        return np.frombuffer(self.memory, self.kind).reshape(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
 class _Shared:
     """What parent and workers share: the cases, and a ring of slots for finished batches.
 
-    images, targets: of all cases. slots: the arrays of a Batch, with an axis more in front.
+    slots: the arrays of a Batch, with an axis more in front.
     """
 
-    images: _SharedArray
-    targets: _SharedArray
-    slots: tuple[_SharedArray, ...]
+    cases: SharedSet
+    slots: tuple[SharedArray, ...]
 
     @classmethod
-    def create(cls, cases: Sequence[PreparedCase], batching: Batching, num_slots: int) -> Self:
-        images, targets = ([getattr(case, name) for case in cases] for name in ("image", "target"))
-        shape = images[0].shape
-        num_arrays = 2 if batching.distance_of is None else 3
-        slot = (num_slots, min(batching.batch_size, len(cases)), 1, *shape)
-        shared = cls(
-            _SharedArray.create((len(cases), *shape), np.float32),
-            _SharedArray.create((len(cases), *shape), np.bool_),
-            tuple(_SharedArray.create(slot, np.float32) for _ in range(num_arrays)),
-        )
-        np.stack(images, out=shared.images.array())
-        np.stack(targets, out=shared.targets.array())
-        return shared
-
-    def cases(self) -> list[PreparedCase]:
-        """View the cases."""
-        pairs = zip(self.images.array(), self.targets.array(), strict=True)
-        return [PreparedCase(image, target) for image, target in pairs]
+    def create(cls, cases: TrainingSet, batching: Batching, num_slots: int) -> Self:
+        channels, *space = cases.input_shape
+        batch = (num_slots, min(batching.batch_size, len(cases)))
+        made = [(*batch, channels, *space), (*batch, 1, *space)]
+        if batching.distance_of is not None:
+            made.append((*batch, 1, *space))
+        slots = tuple(SharedArray.create(shape, np.float32) for shape in made)
+        return cls(cases.shared(), slots)
 
     def put(self, batch: Batch, slot: int) -> None:
         """Copy a batch into a slot."""
@@ -172,7 +132,7 @@ class _Shared:
 class _Workers:
     """A pool of processes that make batches."""
 
-    def __init__(self, cases: Sequence[PreparedCase], batching: Batching, count: int) -> None:
+    def __init__(self, cases: TrainingSet, batching: Batching, count: int) -> None:
         # One slot for each worker, and two to be filled while the parent copies and trains.
         self._num_slots = count + 2
         self._shared = _Shared.create(cases, batching, self._num_slots)
@@ -218,7 +178,7 @@ class _Workers:
 
 
 # What a worker holds while it lives: what is shared, the cases in it, and the batching.
-_held: tuple[_Shared, list[PreparedCase], Batching] | None = None
+_held: tuple[_Shared, TrainingSet, Batching] | None = None
 
 
 def _begin(shared: _Shared, batching: Batching) -> None:
@@ -226,7 +186,7 @@ def _begin(shared: _Shared, batching: Batching) -> None:
     global _held
     begin_worker()
     cv2.setNumThreads(1)
-    _held = (shared, shared.cases(), batching)
+    _held = (shared, shared.cases.opened(), batching)
 
 
 def _make(epoch: int, draws: Sequence[Draw], slot: int) -> int:

@@ -5,7 +5,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,8 @@ from breastseg.core.recipe import Recipe
 from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.schedules import is_over, learning_rate
 from breastseg.networks.spec import initial_weights, weight_table
-from breastseg.pipeline.batches import Batching, PreparedCase
+from breastseg.pipeline.batches import Batching
+from breastseg.pipeline.case_sets import TrainingSet, ValidationSet
 from breastseg.pipeline.workers import BatchSource
 from breastseg.training import health
 from breastseg.training.averaging import WeightAverage
@@ -50,8 +51,8 @@ first case of a batch, and the batch's logits."""
 
 def fit(
     backend: Backend,
-    training: Sequence[PreparedCase],
-    validation: Sequence[PreparedCase],
+    training: TrainingSet,
+    validation: ValidationSet,
     run: Run,
     listener: Listener,
     onlooker: Onlooker | None = None,
@@ -114,8 +115,8 @@ class _Loop:
     def __init__(
         self,
         backend: Backend,
-        training: Sequence[PreparedCase],
-        validation: Sequence[PreparedCase],
+        training: TrainingSet,
+        validation: ValidationSet,
         batches: BatchSource,
         run: Run,
         listener: Listener,
@@ -133,7 +134,9 @@ class _Loop:
 
     def inspect_cases(self) -> None:
         """Tell what is wrong with the images before the first step."""
-        for finding in health.inspect_cases(self._recipe, self._training, self._validation):
+        for finding in health.inspect_cases(
+            self._recipe, self._training.cases, self._validation.cases
+        ):
             self._tell(finding, "before the first step", self._recipe.optimisation.learning_rate)
 
     def epoch(self, state: TrainingState) -> TrainingState:
@@ -190,7 +193,7 @@ class _Loop:
     ) -> tuple["Validation", float | None]:
         """Validate the averaged weights, or the last where there is no average."""
         batch_size = self._recipe.optimisation.batch_size
-        some = self._training[:: max(1, len(self._training) // len(self._validation))]
+        some = self._training.some(len(self._validation.cases))
         show = self._onlooker and functools.partial(self._onlooker, epoch)
         try:
             if not math.isfinite(trained.change):
@@ -226,7 +229,7 @@ class _Loop:
         course = health.Course(
             recipe=self._recipe,
             history=state.history,
-            lesions_in_validation=any(case.target.any() for case in self._validation),
+            lesions_in_validation=any(case.lesion_size for case in self._validation.cases),
         )
         for finding in health.judge(course):
             self._tell(finding, f"epoch {state.epoch}", state.history[-1].learning_rate)
@@ -278,7 +281,7 @@ class Validation:
 
 def validate(
     backend: Backend,
-    cases: Sequence[PreparedCase],
+    cases: ValidationSet,
     batch_size: int,
     show: Callable[[int, Logits], None] | None = None,
 ) -> Validation:
@@ -292,19 +295,17 @@ def validate(
             that weights which burst in the last step of an epoch show here first.
     """
     dice, clean, lowest, highest = [], [], math.inf, -math.inf
-    for start in range(0, len(cases), batch_size):
-        chunk = cases[start : start + batch_size]
-        logits = backend.predict_logits(np.stack([case.image for case in chunk])[:, None])
-        if not np.isfinite(logits).all():
+    for look in cases.looks(backend.predict_logits, batch_size):
+        asked = look.logits if look.inside is None else look.logits[:, 0][look.inside]
+        if not np.isfinite(asked).all():
             raise FloatingPointError("the network's logits must be finite, found NaN or infinity")
         if show is not None:
-            show(start, logits)
-        lowest, highest = min(lowest, float(logits.min())), max(highest, float(logits.max()))
-        for case, found in zip(chunk, logits[:, 0] > 0, strict=True):
-            if case.target.any():
-                overlap = np.count_nonzero(found & case.target)
-                total = np.count_nonzero(found) + np.count_nonzero(case.target)
-                dice.append(2 * overlap / total)
+            show(look.first, look.logits)
+        lowest, highest = min(lowest, float(asked.min())), max(highest, float(asked.max()))
+        for target, found in zip(look.targets, look.logits[:, 0] > 0, strict=True):
+            if target.any():
+                overlap = np.count_nonzero(found & target)
+                dice.append(2 * overlap / (np.count_nonzero(found) + np.count_nonzero(target)))
             else:
                 clean.append(not found.any())
     return Validation(

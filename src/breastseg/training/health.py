@@ -6,7 +6,6 @@ look for were all made in practice, and no check calls a network sick that merel
 slowly: a healthy small network may find nothing in its first ten epochs.
 """
 
-import hashlib
 import itertools
 import math
 import statistics
@@ -14,11 +13,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy.special import expit
 
 from breastseg.core.recipe import Recipe
-from breastseg.pipeline.batches import PreparedCase
+from breastseg.pipeline.case_sets import PreparedImage
 from breastseg.training.checkpoint import EpochRecord
 
 SAME_EPOCHS = 5
@@ -294,7 +292,7 @@ def judge(course: Course) -> list[Finding]:
 
 
 def inspect_cases(
-    recipe: Recipe, training: Sequence[PreparedCase], validation: Sequence[PreparedCase]
+    recipe: Recipe, training: Sequence[PreparedImage], validation: Sequence[PreparedImage]
 ) -> list[Finding]:
     """Return what makes these images unlearnable, before any time is spent on them."""
     found = (
@@ -307,9 +305,9 @@ def inspect_cases(
     return [finding for finding in found if finding is not None]
 
 
-def no_lesion_to_learn(training: Sequence[PreparedCase]) -> Finding | None:
+def no_lesion_to_learn(training: Sequence[PreparedImage]) -> Finding | None:
     """No training image has a lesion: predicting nothing is then all that can be learnt."""
-    if any(case.target.any() for case in training):
+    if any(case.lesion_size for case in training):
         return None
     return Finding(
         cause=f"none of the {len(training)} training images has a lesion",
@@ -318,9 +316,9 @@ def no_lesion_to_learn(training: Sequence[PreparedCase]) -> Finding | None:
     )
 
 
-def images_not_finite(training: Sequence[PreparedCase]) -> Finding | None:
+def images_not_finite(training: Sequence[PreparedImage]) -> Finding | None:
     """One NaN makes every weight NaN."""
-    broken = sum(not np.isfinite(case.image).all() for case in training)
+    broken = sum(not case.is_finite for case in training)
     if not broken:
         return None
     return Finding(
@@ -330,9 +328,9 @@ def images_not_finite(training: Sequence[PreparedCase]) -> Finding | None:
     )
 
 
-def images_without_contrast(training: Sequence[PreparedCase]) -> Finding | None:
+def images_without_contrast(training: Sequence[PreparedImage]) -> Finding | None:
     """An image of one grey teaches nothing; if all are, nothing can be learnt."""
-    flat = sum(bool(np.ptp(case.image) == 0) for case in training)
+    flat = sum(case.is_flat for case in training)
     if not flat:
         return None
     return Finding(
@@ -342,12 +340,11 @@ def images_without_contrast(training: Sequence[PreparedCase]) -> Finding | None:
     )
 
 
-def contradicting_targets(training: Sequence[PreparedCase]) -> Finding | None:
+def contradicting_targets(training: Sequence[PreparedImage]) -> Finding | None:
     """The same pixels with different masks: no network can be right about both."""
     targets: dict[bytes, set[bytes]] = {}
     for case in training:
-        key = hashlib.sha256(case.image.tobytes()).digest()
-        targets.setdefault(key, set()).add(case.target.tobytes())
+        targets.setdefault(case.image_digest, set()).add(case.target_digest)
     torn = sum(len(each) > 1 for each in targets.values())
     if not torn:
         return None
@@ -358,9 +355,9 @@ def contradicting_targets(training: Sequence[PreparedCase]) -> Finding | None:
     )
 
 
-def no_metric(recipe: Recipe, validation: Sequence[PreparedCase]) -> Finding | None:
+def no_metric(recipe: Recipe, validation: Sequence[PreparedImage]) -> Finding | None:
     """Without a lesion in the validation part its Dice, which decides, is not defined."""
-    if any(case.target.any() for case in validation):
+    if any(case.lesion_size for case in validation):
         return None
     optimisation = recipe.optimisation
     needs = ["the best epoch"]

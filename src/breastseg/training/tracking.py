@@ -4,7 +4,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from breastseg.backends.protocol import Logits
 from breastseg.core.errors import MissingExtraError
-from breastseg.pipeline.batches import PreparedCase
+from breastseg.pipeline.case_sets import PreparedImage, ValidationSet
 from breastseg.report.overlays import triptych_png
 from breastseg.training.checkpoint import EpochRecord, Run
 from breastseg.training.events import EventFolder
@@ -37,13 +37,13 @@ class Tracker:
     Args:
         run: what it holds already is noted first, where the events lack it: the training may
             have been killed between the two, or begun without tensorboard.
-        cases: the validation part by case id.
+        names: the case ids of the validation part.
+        validation: its cases in the same order.
     """
 
-    def __init__(self, run: Run, cases: Mapping[str, PreparedCase]) -> None:
-        self._epochs = run.recipe.optimisation.epochs
-        names, prepared = list(cases), list(cases.values())
-        self._shown = {each: (names[each], prepared[each]) for each in choose_cases(prepared)}
+    def __init__(self, run: Run, names: Sequence[str], validation: ValidationSet) -> None:
+        self._epochs, self._validation = run.recipe.optimisation.epochs, validation
+        self._shown = {place: names[place] for place in choose_cases(validation.cases)}
         self._losses: list[tuple[int, float, float]] = []
         self._logits: dict[int, np.ndarray] = {}
         self._events = _open(run)
@@ -57,7 +57,8 @@ class Tracker:
         """See Onlooker."""
         if self._events is not None and is_shown(epoch, self._epochs):
             for place in self._shown.keys() & range(first, first + len(logits)):
-                self._logits[place] = logits[place - first, 0]
+                plane = self._validation.plane(place, logits[place - first, 0])
+                self._logits[place] = plane.copy()
 
     def epoch_done(self, record: EpochRecord, *, is_best: bool) -> None:
         """See Listener.epoch_done."""
@@ -68,13 +69,19 @@ class Tracker:
     def _add_epoch(self, events: EventFolder, record: EpochRecord) -> None:
         steps = [events.figures(step, {"step/loss": loss}, at) for step, loss, at in self._losses]
         pictures = {
-            f"validation/{name}": _picture(case, self._logits[place])
-            for place, (name, case) in self._shown.items()
+            f"validation/{name}": self._picture(place)
+            for place, name in self._shown.items()
             if place in self._logits
         }
         shown = [events.pictures(record.epoch, pictures)] if pictures else []
         # The epoch's own numbers come last: where they stand, all of the epoch stands.
         events.add([*steps, *shown, events.figures(record.epoch, figures_of(record))])
+
+    def _picture(self, place: int) -> bytes:
+        image, target = self._validation.picture(place)
+        logits = self._logits[place]
+        probability = expit(logits.astype(np.float32))
+        return triptych_png(image, probability, logits > 0, target)
 
     def _write(self, write: Callable[[EventFolder], None]) -> None:
         if self._events is None:
@@ -110,12 +117,12 @@ def figures_of(record: EpochRecord) -> dict[str, float]:
     return {f"epoch/{name}": value for name, value in values.items() if value is not None}
 
 
-def choose_cases(cases: Sequence[PreparedCase]) -> list[int]:
+def choose_cases(cases: Sequence[PreparedImage]) -> list[int]:
     """Return which cases are drawn: three by the rank of their lesions' size, one without.
 
     The ranks are those in the middle of each third, so that the extremes do not stand for all.
     """
-    sizes = [(int(np.count_nonzero(case.target)), place) for place, case in enumerate(cases)]
+    sizes = [(case.lesion_size, place) for place, case in enumerate(cases)]
     lesions = [place for size, place in sorted(sizes) if size]
     middles = {(2 * each + 1) * len(lesions) // (2 * NUM_LESIONS) for each in range(NUM_LESIONS)}
     clean = [place for size, place in sizes if not size]
@@ -126,11 +133,6 @@ def is_shown(epoch: int, epochs: int) -> bool:
     """Whether pictures are drawn behind an epoch: the first, the last, and evenly between."""
     every = math.ceil(epochs / (NUM_ROUNDS - 1))
     return epoch in (1, epochs) or epoch % every == 0
-
-
-def _picture(case: PreparedCase, logits: np.ndarray) -> bytes:
-    probability = expit(logits.astype(np.float32))
-    return triptych_png(case.image, probability, logits > 0, case.target)
 
 
 def _open(run: Run) -> EventFolder | None:

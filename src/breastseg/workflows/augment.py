@@ -13,7 +13,7 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.io.atomic import make_folder, write_bytes
 from breastseg.io.raster import encode_png
 from breastseg.pipeline.augment import augment
-from breastseg.pipeline.batches import prepare_case
+from breastseg.pipeline.image_set import prepare_case
 from breastseg.report.overlays import draw_overlay
 
 Tile = UInt8[np.ndarray, "side side 3"]

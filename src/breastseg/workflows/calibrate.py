@@ -54,7 +54,9 @@ def calibrate(
                 f"{run.path}: expected a run with a calibration part, but split.calibration was "
                 "0. Train again with some of the images set aside for it."
             )
-    data_set = find_data_set(data or Path(model.runs[0].environment["data"]))
+    first = model.runs[0]
+    volumes = first.recipe.volume is not None
+    data_set = find_data_set(data or Path(first.environment["data"]), volumes=volumes)
     found = []
     for run in model.runs:
         _check_content(run, data_set)
@@ -111,6 +113,9 @@ def calibrate_run(
     """
     cases = data_set.only(run.split.parts.get("calibration", ()))
     if not cases:
+        return None
+    if run.recipe.volume is not None:
+        log.info("calibration part: volumes are not calibrated yet")
         return None
     segmenter = Segmenter.open(run.recipe, run.weights(), threads=threads)
     done = 0

@@ -15,11 +15,12 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import group_sizes
 from breastseg.datasets.sketches import read_and_sketch
 from breastseg.datasets.splits import DataSplit, split_cases
-from breastseg.evaluation.baselines import best_constant_mask
+from breastseg.evaluation.baselines import ConstantMask, best_constant_mask, whole_region
 from breastseg.evaluation.overlap import Mask, dice
 from breastseg.networks.schedules import is_over
 from breastseg.networks.spec import num_parameters
-from breastseg.pipeline.batches import PreparedCase, prepare_case
+from breastseg.pipeline.case_sets import ValidationSet
+from breastseg.pipeline.volume_sets import WholeVolumes
 from breastseg.pipeline.workers import automatic_workers
 from breastseg.report.terminal import sparkline
 from breastseg.training.checkpoint import (
@@ -36,6 +37,7 @@ from breastseg.training.lock import only_trainer
 from breastseg.training.sketch_file import SKETCHES_NAME, save_sketches
 from breastseg.training.tracking import Listeners, Tracker
 from breastseg.workflows.calibrate import calibrate_run, make_usable
+from breastseg.workflows.prepare import prepared_sets
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
 log = logging.getLogger(__name__)
@@ -91,12 +93,15 @@ def train(
         HealthError: the training cannot succeed; see training.health.
         MissingExtraError: the framework is not installed.
     """
-    _require_plain_images(recipe)
+    _require_known_input(recipe)
     reading = reading or silent_reading
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}"
     path = output or Path("runs") / name
     require_new(path)
-    data_set = find_training_data(data) if isinstance(data, Path) else data.data_set
+    if isinstance(data, Path):
+        data_set = find_training_data(data, volumes=recipe.volume is not None)
+    else:
+        data_set = data.data_set
     backend = _backend(recipe, framework, hardware)
     checked = check_data(data_set, reading) if isinstance(data, Path) else data
     split = _split(checked, recipe)
@@ -115,14 +120,15 @@ def train(
         return _train(run, backend, hardware, data_set, listener, reading)
 
 
-def _require_plain_images(recipe: Recipe) -> None:
-    """Refuse networks that nothing makes batches for yet."""
+def _require_known_input(recipe: Recipe) -> None:
+    """Refuse networks of volumes or of several channels whose recipe says nothing of volumes."""
     network = recipe.network
-    if (network.dimensions, network.input_channels) != (2, 1):
+    if recipe.volume is None and (network.dimensions, network.input_channels) != (2, 1):
         raise RecipeError(
             f"network.dimensions={network.dimensions}, network.input_channels="
-            f"{network.input_channels}: training takes 2D images of one channel. Such a network "
-            "can be built and exported from Python; to train here, set both to 2 and 1."
+            f"{network.input_channels}: such a network takes volumes, but the recipe has no "
+            "`volume`, which says how they are prepared. Begin with `--recipe ct-3d` or ct-25d, "
+            "or set both to 2 and 1 for images."
         )
 
 
@@ -159,13 +165,15 @@ def _resume(
     listener: Listener | None,
     reading: Reading,
 ) -> Run:
-    data_set = find_data_set(data or Path(run.environment["data"]))
+    volumes = run.recipe.volume is not None
+    data_set = find_data_set(data or Path(run.environment["data"]), volumes=volumes)
     if content_of(data_set.cases) != run.content:
         raise RunFolderError(
             f"{data_set.root}: expected the {len(run.content)} images that {run.path} was begun "
             "with, but images were added, removed or changed. Restore them, or train anew."
         )
-    if not (run.path / SKETCHES_NAME).is_file():  # killed before, or begun by an older version
+    if not volumes and not (run.path / SKETCHES_NAME).is_file():
+        # Killed before, or begun by an older version.
         save_sketches(run.path, run.content, read_and_sketch(data_set.cases, reading))
     backend = _backend(run.recipe, run.framework, hardware)
     return _train(run, backend, hardware, data_set, listener, reading)
@@ -259,14 +267,10 @@ def _references(cases: Iterable[CaseFiles]) -> Iterator[Mask]:
             yield reference > 0
 
 
-def _prepare(
-    cases: Sequence[CaseFiles], recipe: Recipe, what: str, reading: Reading
-) -> list[PreparedCase]:
-    prepared = []
-    for done, files in enumerate(cases, start=1):
-        prepared.append(prepare_case(read_case(files), recipe.preprocessing))
-        reading(what, done, len(cases))
-    return prepared
+def _constant_mask(run: Run, data_set: DataSet) -> ConstantMask:
+    if run.recipe.volume is not None:
+        return whole_region()
+    return best_constant_mask(_references(data_set.only(run.split.parts["train"])))
 
 
 def _train(
@@ -281,39 +285,30 @@ def _train(
     workers = automatic_workers(backend.device) if workers is None else workers
     with log_file(run.path):
         if not run.has_constant_mask:
-            masks = _references(data_set.only(run.split.parts["train"]))
-            run.save_constant_mask(best_constant_mask(masks))
+            run.save_constant_mask(_constant_mask(run, data_set))
         parts = [data_set.only(run.split.parts[part]) for part in ("train", "validation")]
-        training = _prepare(parts[0], run.recipe, "Reading the training part", reading)
-        validation = _prepare(parts[1], run.recipe, "Reading the validation part", reading)
-        log.info("Training on %s in %s, %s", backend.device, backend.name, backend.precision)
-        run.unseal()
-        ids = [case.case_id for case in parts[1]]
-        tracker = Tracker(run, dict(zip(ids, validation, strict=True)))
-        told = Listeners(tracker, listener or silent_listener())
-        try:
-            state = fit(
-                backend, training, validation, run, told, tracker.validated, workers=workers
-            )
-        except KeyboardInterrupt:
-            if not run.weights_path.is_file():
-                run.save_best(backend.weights())
-            make_usable(run)
-            raise
+        names = [case.case_id for case in parts[1]]
+        with prepared_sets((parts[0], parts[1]), run.recipe, run.content, reading) as sets:
+            log.info("Training on %s in %s, %s", backend.device, backend.name, backend.precision)
+            run.unseal()
+            tracker = Tracker(run, names, sets[1])
+            told = Listeners(tracker, listener or silent_listener())
+            try:
+                state = fit(backend, *sets, run, told, tracker.validated, workers=workers)
+            except KeyboardInterrupt:
+                if not run.weights_path.is_file():
+                    run.save_best(backend.weights())
+                make_usable(run)
+                raise
+            _judge(run, state, data_set, sets[1])
         calibrate_run(run, data_set, threads=hardware.threads, reading=reading)
         make_usable(run)
-        _judge(run, state, data_set)
     return run
 
 
-def _judge(run: Run, state: TrainingState, data_set: DataSet) -> None:
+def _judge(run: Run, state: TrainingState, data_set: DataSet, validation: ValidationSet) -> None:
     """Say so when a network is worth no more than a mask that never looks at the image."""
-    constant = run.constant_mask()
-    scores = [
-        dice(constant.on(reference.shape), reference)
-        for reference in _references(data_set.only(run.split.parts["validation"]))
-    ]
-    defined = [score for score in scores if score is not None]
+    defined = list(_constant_scores(run, data_set, validation))
     floor = sum(defined) / len(defined) if defined else 0.0
     if defined and state.best is not None and state.best.validation_dice <= floor:
         log.warning(
@@ -322,3 +317,15 @@ def _judge(run: Run, state: TrainingState, data_set: DataSet) -> None:
             "Train longer, on more images or with another learning rate.",
             *(state.best.validation_dice, floor),
         )
+
+
+def _constant_scores(run: Run, data_set: DataSet, validation: ValidationSet) -> Iterator[float]:
+    """Yield the Dice of the constant mask on each validation case with a lesion."""
+    if isinstance(validation, WholeVolumes):
+        yield from validation.dice_of_region()
+        return
+    constant = run.constant_mask()
+    for reference in _references(data_set.only(run.split.parts["validation"])):
+        score = dice(constant.on(reference.shape), reference)
+        if score is not None:
+            yield score
