@@ -46,6 +46,15 @@ class Anatomy:
         steps = (slice(None, None, self.signs[axis]) for axis in (2, 1, 0))
         return view[tuple(steps)]
 
+    def affine_to_lps(self, affine: Affine, shape: tuple[int, ...]) -> Affine:
+        """Return the affine of the view that to_lps returns of an array of this shape."""
+        turned = affine.copy()
+        for place, (axis, sign) in enumerate(zip(self.axes[::-1], self.signs[::-1], strict=True)):
+            turned[:3, place] = sign * affine[:3, axis]
+            if sign < 0:
+                turned[:3, 3] += affine[:3, axis] * (shape[axis] - 1)
+        return turned
+
 
 def anatomy_of(affine: Affine) -> Anatomy:
     """Return which array axis is nearest to which patient axis.

@@ -114,14 +114,7 @@ class Segmenter:
         """
         logits, letterbox = self._network_logits(image)
         lesion, background = (self._resampled(sign * logits, letterbox) for sign in (1, -1))
-        # Near 1 float32 probabilities are all alike; near 0 they are not. A pixel beyond what
-        # float32 can hold would have an infinite logit.
-        tiny = np.finfo(np.float32).tiny
-        low, high = (np.clip(part, tiny, 0.5) for part in (lesion, background))
-        return np.asarray(
-            np.where(lesion < 0.5, np.log(low) - np.log1p(-low), np.log1p(-high) - np.log(high)),
-            np.float32,
-        )
+        return logit_of(lesion, background)
 
     def _network_logits(self, image: Image) -> tuple[Square, Letterbox]:
         """Return what the network says, on its own grid, and the way back to the image's."""
@@ -160,6 +153,20 @@ class Segmenter:
             InputError: the threshold is out of range.
         """
         return find(case_id, image, self.probability(image), threshold)
+
+
+def logit_of(lesion: Pixels, background: Pixels) -> Pixels:
+    """Return the logit of a probability, from it and from what is left to 1.
+
+    Near 1 float32 probabilities are all alike; near 0 they are not. A pixel beyond what float32
+    can hold would have an infinite logit.
+    """
+    tiny = np.finfo(np.float32).tiny
+    low, high = (np.clip(part, tiny, 0.5) for part in (lesion, background))
+    return np.asarray(
+        np.where(lesion < 0.5, np.log(low) - np.log1p(-low), np.log1p(-high) - np.log(high)),
+        np.float32,
+    )
 
 
 def find(case_id: str, image: Image, probability: Pixels, threshold: float) -> Prediction:

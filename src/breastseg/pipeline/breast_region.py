@@ -7,7 +7,7 @@ what was found is said in words.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import cv2
@@ -20,13 +20,14 @@ from breastseg.core.image import Image
 from breastseg.core.orientation import Anatomy, anatomy_of
 from breastseg.pipeline.breast_extent import SideExtent, chest_levels, side_extents
 from breastseg.pipeline.chest_tissue import ChestTissue, find_tissue
-from breastseg.pipeline.chest_wall import ANGLES, ChestWall, find_wall
+from breastseg.pipeline.chest_wall import ANGLES, ChestWall, Points, find_wall, wall_points
+from breastseg.pipeline.field_of_view import edge_of_field
 
 Side = Literal["right", "left"]
 Cut = Literal["field of view", "lowest slice", "uppermost slice"]
 SIDES: dict[Side, int] = {"right": 1, "left": 2}
 
-_SKIN_HU = -400.0
+SKIN_HU = -400.0
 """About half way from air to skin."""
 _FLAT_MM = 40.0
 _FLAT_SHARE = 0.02
@@ -36,7 +37,6 @@ _GLAND_DEGREES = 75.0
 _SMALLEST_ML = 20.0
 _CUT_MM2 = 300.0
 _EDGE_MM = 8.0
-_ROUND_EDGE = 0.015
 
 Labels = UInt8[np.ndarray, "slices rows columns"]
 Plane = Float32[np.ndarray, "rows columns"]
@@ -77,12 +77,15 @@ class BreastRegion:
     sides: those that were found, right first.
     refusal: why there is no breast at all, or None.
     num_slices: axial slices of the scan.
+    chest_wall: points on the outer border of ribs and muscles, in LPS mm; none where no chest
+        was found.
     """
 
     labels: Labels
     sides: tuple[BreastSide, ...]
     refusal: str | None
     num_slices: int
+    chest_wall: Points = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
     def in_words(self) -> tuple[str, ...]:
         """Return what was found, a sentence each."""
@@ -150,7 +153,13 @@ def find_breasts(image: Image) -> BreastRegion:
     )
     kept = tuple(each for each in found if each is not None)
     thin = None if kept else "No breast: nothing but thin skin lies upon the chest wall."
-    return BreastRegion(labels=labels, sides=kept, refusal=thin, num_slices=num_slices)
+    return BreastRegion(
+        labels=labels,
+        sides=kept,
+        refusal=thin,
+        num_slices=num_slices,
+        chest_wall=wall_points(wall, tissue, image),
+    )
 
 
 def _gland(tissue: ChestTissue, wall: ChestWall, inside_mm: np.ndarray) -> float:
@@ -193,7 +202,7 @@ def _draw(
         )
         if max(right.max(), left.max()) <= 0:
             continue
-        body = _attached((pixels[index] > _SKIN_HU) & (close > 0), within > 0)
+        body = _attached((pixels[index] > SKIN_HU) & (close > 0), within > 0)
         drawn[index][body & (right > 0)] = SIDES["right"]
         drawn[index][body & (left > 0) & (left > right)] = SIDES["left"]
 
@@ -253,25 +262,9 @@ def _measured(
 
 
 def _cuts(mask: np.ndarray, areas_mm2: np.ndarray, pixels: np.ndarray) -> Iterator[Cut]:
-    if _meets_edge(mask, pixels):
+    if (mask.any(axis=0) & edge_of_field(pixels)).any():
         yield "field of view"
     if areas_mm2[0] > _CUT_MM2:
         yield "lowest slice"
     if areas_mm2[-1] > _CUT_MM2:
         yield "uppermost slice"
-
-
-def _meets_edge(mask: np.ndarray, pixels: np.ndarray) -> bool:
-    """Return whether a breast reaches the border of the picture, or of a round field of view."""
-    _, rows, columns = mask.shape
-    shadow = mask.any(axis=0)
-    edge = np.zeros(shadow.shape, bool)
-    edge[[0, -1]] = edge[:, [0, -1]] = True
-    down, across = np.mgrid[0:rows, 0:columns]
-    radius = np.hypot(
-        (down - (rows - 1) / 2) / (rows / 2), (across - (columns - 1) / 2) / (columns / 2)
-    )
-    beside = pixels[:, radius > 1.01]
-    if beside.min() == beside.max():
-        edge |= np.abs(radius - 1) < _ROUND_EDGE
-    return bool((shadow & edge).any())

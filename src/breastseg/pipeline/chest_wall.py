@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from scipy import ndimage
 
+from breastseg.core.image import Image
+from breastseg.core.orientation import anatomy_of
 from breastseg.pipeline.chest_tissue import ChestTissue, opened
 
 ANGLE_STEP = 2.0
@@ -39,6 +41,7 @@ _BEHIND_DEGREES = 85.0
 Field = Float32[np.ndarray, "levels angles"]
 Circle = Float32[np.ndarray, " angles"]
 Rays = Float32[np.ndarray, "levels angles radii"]
+Points = Float64[np.ndarray, "points 3"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,27 @@ def find_wall(tissue: ChestTissue) -> ChestWall:
         beyond_mm=beyond_mm,
         shoulder=shoulder,
     )
+
+
+def wall_points(wall: ChestWall, tissue: ChestTissue, image: Image) -> Points:
+    """Return points on the wall in LPS mm, a degree and a coarse slice apart.
+
+    Args:
+        wall: of that tissue.
+        tissue: of that image.
+        image: whose affine says where the points lie.
+    """
+    assert image.affine is not None
+    fine = np.arange(ANGLES[0], ANGLES[-1] + 0.1)
+    radius = np.stack([np.interp(fine, ANGLES, level) for level in wall.wall_mm])
+    turn = np.radians(fine)
+    row = wall.centre[:, :1] - np.cos(turn) * radius / tissue.spacing_mm[1]
+    column = wall.centre[:, 1:] + np.sin(turn) * radius / tissue.spacing_mm[2]
+    level = np.broadcast_to(np.arange(len(radius))[:, None], radius.shape)
+    blocks = np.stack([level, row, column], axis=-1).reshape(-1, 3)
+    turned = (blocks + 0.5) * tissue.factors - 0.5
+    affine = anatomy_of(image.affine).affine_to_lps(image.affine, image.pixels.shape)
+    return np.asarray(turned @ affine[:3, :3].T + affine[:3, 3])
 
 
 def _around(

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt8
+from scipy import ndimage
 
 Volume = Float32[np.ndarray, "slices rows columns"]
 Tiles = Float32[np.ndarray, "batch channel *space"]
+Wanted = Bool[np.ndarray, "slices rows columns"] | UInt8[np.ndarray, "slices rows columns"]
 Corner = tuple[int, int, int]
 
 _SIGMA_SHARE = 0.125
@@ -26,26 +28,36 @@ def tile_weights(tile: Sequence[int]) -> Volume:
 
 
 def tile_corners(
-    shape: Sequence[int], tile: Sequence[int], overlap: float, wanted: Bool[np.ndarray, "..."]
+    shape: Sequence[int], tile: Sequence[int], overlap: float, wanted: Wanted
 ) -> Iterator[Corner]:
     """Yield the first voxel of each tile that holds a wanted voxel, in the order of the array.
 
     Args:
         overlap: share of a side that neighbouring tiles have in common at least, in [0, 1).
-        wanted: of the volume's shape.
+        wanted: of the volume's shape. Each number above 0 is a part with tiles of its own: two
+            breasts apart take fewer of them than the box around both.
     """
-    starts = [_starts(size, side, overlap) for size, side in zip(shape, tile, strict=True)]
-    for corner in product(*starts):
-        inside = tuple(slice(start, start + side) for start, side in zip(corner, tile, strict=True))
-        if wanted[inside].any():
-            yield corner[0], corner[1], corner[2]
+    corners: set[Corner] = set()
+    for number, box in enumerate(ndimage.find_objects(wanted.astype(np.uint8)), start=1):
+        if box is None:
+            continue
+        sides = zip(shape, tile, box, strict=True)
+        starts = [_starts(size, side, overlap, within) for size, side, within in sides]
+        for corner in product(*starts):
+            at = zip(corner, tile, strict=True)
+            if (wanted[tuple(slice(start, start + side) for start, side in at)] == number).any():
+                corners.add((corner[0], corner[1], corner[2]))
+    yield from sorted(corners)
 
 
-def _starts(size: int, side: int, overlap: float) -> list[int]:
-    if size <= side:
-        return [0]
-    steps = int(np.ceil((size - side) / max(1, int(side * (1 - overlap)))))
-    return [round(number * (size - side) / steps) for number in range(steps + 1)]
+def _starts(size: int, side: int, overlap: float, within: slice) -> list[int]:
+    """Return where tiles begin that cover a part of an axis, as near around it as they can."""
+    part = within.stop - within.start
+    if part <= side:
+        middle = (within.start + within.stop - side) // 2
+        return [max(0, min(middle, size - side))]
+    steps = int(np.ceil((part - side) / max(1, int(side * (1 - overlap)))))
+    return [within.start + round(number * (part - side) / steps) for number in range(steps + 1)]
 
 
 def logits_by_tiles(
@@ -53,7 +65,7 @@ def logits_by_tiles(
     volume: Volume,
     tile: Sequence[int],
     *,
-    wanted: Bool[np.ndarray, "slices rows columns"],
+    wanted: Wanted,
     overlap: float = 0.5,
     reach: int | None = None,
     done: Callable[[int, int], None] = lambda _done, _all: None,
@@ -64,7 +76,7 @@ def logits_by_tiles(
         run: from tiles (1, 1, *tile) to logits of the same shape; of a network of two dimensions
             from images (1, 2 * reach + 1, rows, columns) to logits (1, 1, rows, columns).
         volume: standardised; a volume smaller than a tile is continued by its last voxels.
-        wanted: where an answer is needed.
+        wanted: where an answer is needed; see tile_corners.
         overlap: see tile_corners.
         reach: of a network of two dimensions: how many slices before and behind a slice are its
             further channels; tiles then have one slice. None for three dimensions.

@@ -23,6 +23,13 @@ from breastseg.core.recipe import Recipe, parse_recipe
 from breastseg.core.split_recipe import Folds
 from breastseg.inference.runtime import Device
 from breastseg.inference.segment import Prediction, Segmenter, find
+from breastseg.inference.segment_volume import (
+    Done,
+    VolumePrediction,
+    VolumeSegmenter,
+    find_in_volume,
+    silent,
+)
 from breastseg.io.atomic import write_json
 from breastseg.training.checkpoint import Run, open_run
 
@@ -109,6 +116,11 @@ class Model:
         return len(self.runs) > 1
 
     @property
+    def of_volumes(self) -> bool:
+        """Whether it takes CT volumes; pictures otherwise."""
+        return self.runs[0].recipe.volume is not None
+
+    @property
     def recipe_name(self) -> str:
         """The recipe's name, and how many folds there are."""
         name = self.runs[0].recipe.name
@@ -159,13 +171,13 @@ class OpenModel:
     """A model that is ready to predict. testers: see Model.testers; empty for one run."""
 
     model: Model
-    members: Sequence[Segmenter]
+    members: Sequence[Segmenter | VolumeSegmenter]
     testers: Mapping[str, int]
 
     def predict(
         self, case_id: str, image: Image, *, sha256: str, threshold: float | None = None
     ) -> Prediction:
-        """Find the lesions of an image, by the fold that held it out or by all together.
+        """Find the lesions of a picture, by the fold that held it out or by all together.
 
         Args:
             sha256: of the image's file, to know it again.
@@ -176,6 +188,43 @@ class OpenModel:
         """
         probability, _ = self.probabilities(image, sha256=sha256)
         return find(case_id, image, probability, threshold or self.threshold(sha256))
+
+    def predict_volume(
+        self,
+        case_id: str,
+        image: Image,
+        *,
+        sha256: str,
+        threshold: float | None = None,
+        done: Done = silent,
+    ) -> VolumePrediction:
+        """Find the lesions of a CT volume as predict does; the breasts are found once.
+
+        Args:
+            done: told how many of the tiles are done, of all members together.
+
+        Raises:
+            GeometryError, WeightsError, InputError: as of VolumeSegmenter.predict.
+            RecipeError: the model is one for pictures.
+        """
+        members = [each for each in self._members(sha256) if isinstance(each, VolumeSegmenter)]
+        if not members:
+            raise RecipeError(
+                f"{self.model.path}: expected a model for CT volumes, found one for pictures."
+            )
+        searched = members[0].search_area(image)
+        answers = []
+        for before, member in enumerate(members):
+
+            def told(tile: int, tiles: int, *, before: int = before) -> None:
+                done(before * tiles + tile, len(members) * tiles)
+
+            answers.append(member.answer(image, searched, done=told))
+        return find_in_volume(case_id, image, answers, threshold or self.threshold(sha256))
+
+    def _members(self, sha256: str) -> Sequence[Segmenter | VolumeSegmenter]:
+        place = self.testers.get(sha256)
+        return self.members if place is None else [self.members[place]]
 
     def threshold(self, sha256: str) -> float:
         """Return the operating threshold for an image: of the fold that held it out, or of all."""
@@ -195,9 +244,7 @@ class OpenModel:
         Args:
             sha256: of the image's file, to know it again.
         """
-        place = self.testers.get(sha256)
-        members = self.members if place is None else [self.members[place]]
-        maps = [member.probabilities(image) for member in members]
+        maps = [member.probabilities(image) for member in self._members(sha256)]
         calibrated, raw = zip(*maps, strict=True)
         return _mean(calibrated), _mean(raw)
 
@@ -232,10 +279,11 @@ def open_model(path: Path) -> Model:
 
 def load_model(model: Model, *, device: Device = "cpu", threads: int | None = None) -> OpenModel:
     """Load the weights of a model, ready to predict; errors of Run.weights and open_runtime."""
+    kind = VolumeSegmenter if model.of_volumes else Segmenter
     return OpenModel(
         model=model,
         members=[
-            Segmenter.open(
+            kind.open(
                 run.recipe,
                 run.weights(),
                 device=device,

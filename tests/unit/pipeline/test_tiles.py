@@ -65,3 +65,18 @@ def test_progress_is_told() -> None:
         done=lambda number, count: told.append((number, count)),
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_parts_have_tiles_of_their_own() -> None:
+    parts = np.zeros((4, 8, 60), np.uint8)
+    parts[:, :, :10], parts[:, :, 50:] = 1, 2
+    apart = list(tile_corners(parts.shape, (4, 8, 16), 0.5, parts))
+    together = list(tile_corners(parts.shape, (4, 8, 16), 0.5, parts > 0))
+    assert apart == [(0, 0, 0), (0, 0, 44)]
+    assert len(together) > len(apart)
+
+
+def test_a_tile_lies_around_a_small_part() -> None:
+    parts = np.zeros((4, 30, 30), np.uint8)
+    parts[:, 14:18, 1:3] = 1
+    assert list(tile_corners(parts.shape, (4, 8, 8), 0.5, parts)) == [(0, 12, 0)]

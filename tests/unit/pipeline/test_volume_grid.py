@@ -88,3 +88,14 @@ def test_hu_are_cut_shifted_and_scaled() -> None:
 def test_an_image_without_millimetres_is_refused() -> None:
     with pytest.raises(GeometryError, match="affine is missing"):
         VolumeGrid.fit(Image(pixels=np.zeros((2, 3, 4), np.float32)), (1, 1, 1))
+
+
+def test_the_box_grows_by_a_margin_and_to_a_least_size_within_the_image() -> None:
+    image = Image(pixels=np.zeros((40, 40, 40), np.float32), affine=np.eye(4)[[2, 1, 0, 3]])
+    inside = np.zeros((40, 40, 40), np.uint8)
+    inside[18:22, 1:5, 30:40] = 2
+    grid = VolumeGrid.fit(image, (2, 2, 2), inside, margin_mm=3, least=(8, 12, 4))
+    assert grid.box == (slice(12, 28), slice(0, 24), slice(27, 40))
+    np.testing.assert_array_equal(np.concatenate(list(grid.invert_slabs(np.ones(grid.shape)))), 1)
+    assert grid.apply_mask(inside, 2).sum() > 0
+    assert grid.apply_mask(inside, 1).sum() == 0

@@ -54,6 +54,9 @@ class Tissue(IntEnum):
     TABLE = 15
     AIRWAY = 16
     LESION = 17
+    LYMPH_NODE = 18
+    CYST = 19
+    FIBROADENOMA = 20
 
 
 _PLAIN_HU: Mapping[Tissue, float] = {
@@ -74,6 +77,9 @@ _PLAIN_HU: Mapping[Tissue, float] = {
     Tissue.MARROW: 190,
     Tissue.TABLE: 150,
     Tissue.AIRWAY: -990,
+    Tissue.LYMPH_NODE: 38,
+    Tissue.CYST: 12,
+    Tissue.FIBROADENOMA: 40,
 }
 _ADDED_BY_CONTRAST: Mapping[Tissue, float] = {
     Tissue.SKIN: 10,
@@ -85,6 +91,8 @@ _ADDED_BY_CONTRAST: Mapping[Tissue, float] = {
     Tissue.LIVER: 52,
     Tissue.OTHER_ORGAN: 45,
     Tissue.MARROW: 15,
+    Tissue.LYMPH_NODE: 40,
+    Tissue.FIBROADENOMA: 30,
 }
 _SPREAD_HU: Mapping[Tissue, float] = {
     Tissue.FAT: 6,
@@ -97,7 +105,30 @@ _SPREAD_HU: Mapping[Tissue, float] = {
     Tissue.LIVER: 5,
     Tissue.CORTICAL_BONE: 80,
     Tissue.MARROW: 35,
+    Tissue.LYMPH_NODE: 8,
+    Tissue.CYST: 6,
+    Tissue.FIBROADENOMA: 10,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlandHabit:
+    """How gland spreads in a breast; all are shares without a unit.
+
+    lateral, upward: where its middle lies, of the half axes of the breast.
+    width: of its spread, 1 for the usual.
+    flatness: 0 for a cone, 1 for a plate half-way between skin and chest wall.
+    lobes, strands: how much it is broken up into lobes, and into strands towards the nipple.
+    steepness: from the middle of gland to fat; a low one is a veil.
+    """
+
+    lateral: float
+    upward: float
+    width: float
+    flatness: float
+    lobes: float
+    strands: float
+    steepness: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +140,9 @@ class Anatomy:
     half_width, half_depth: of the rib cage's inside at its widest.
     fat: thickness of the fat under the skin.
     breast_axes: out from the chest wall, across it, and along the body.
+    muscle, heart: sizes as a share of the usual.
+    roll: by how many radians the body lies turned about its long axis.
+    gland: how gland spreads in both breasts.
     """
 
     pose: Pose
@@ -121,6 +155,10 @@ class Anatomy:
     fat: float
     skin: float
     breast_axes: tuple[float, float, float]
+    muscle: float
+    heart: float
+    roll: float
+    gland: GlandHabit
 
 
 def draw_anatomy(random: np.random.Generator, pose: Pose, density: Density | None) -> Anatomy:
@@ -128,10 +166,9 @@ def draw_anatomy(random: np.random.Generator, pose: Pose, density: Density | Non
     odds = random.choice(len(DENSITIES), p=_DENSITY_ODDS)
     drawn: Density = density or DENSITIES[int(odds)]
     phase: Phase = "venous" if random.random() < 0.5 else "unenhanced"
-    size, fat = random.uniform(0.85, 1.2), random.uniform(9, 24)
-    # Large breasts hold more fat, and dense ones are smaller: a rule of thumb.
-    breast = size * (0.92 + (fat - 9) / 60) * (1.06 - 0.05 * DENSITIES.index(drawn))
-    axes = (78.0, 58.0, 62.0) if pose == "prone" else (47.0, 78.0, 72.0)
+    # Thin women and very fat ones; the median is 15 mm.
+    fat = float(np.clip(15 * np.exp(random.normal(0, 0.55)), 4, 48))
+    stature = float(random.normal(0, 1))
     low, high = GLAND_SHARES[drawn]
     return Anatomy(
         pose=pose,
@@ -139,11 +176,40 @@ def draw_anatomy(random: np.random.Generator, pose: Pose, density: Density | Non
         density=drawn,
         gland_share=float(random.uniform(low, high)),
         hu=_draw_hu(random, phase),
-        half_width=float(random.uniform(112, 128)),
-        half_depth=float(random.uniform(82, 95)),
-        fat=float(fat),
+        half_width=float(np.clip(119 + 6 * stature + random.normal(0, 4), 100, 138)),
+        half_depth=float(np.clip(87 + 4 * stature + random.normal(0, 6), 70, 106)),
+        fat=fat,
         skin=float(np.clip(random.normal(1.44, 0.25), 0.87, 2.34)),
-        breast_axes=(axes[0] * breast, axes[1] * breast, axes[2] * breast),
+        breast_axes=_draw_breast_axes(random, pose, fat, DENSITIES.index(drawn)),
+        muscle=float(np.clip(random.normal(1, 0.2), 0.6, 1.5)),
+        heart=float(random.uniform(0.9, 1.15)),
+        roll=float(random.normal(0, 0.035)),
+        gland=_draw_gland_habit(random, pose),
+    )
+
+
+def _draw_breast_axes(
+    random: np.random.Generator, pose: Pose, fat: float, density: int
+) -> tuple[float, float, float]:
+    """Draw a breast's size: larger where there is more fat, smaller where it is dense.
+
+    Both are rules of thumb; so is that a small breast is flat before it is narrow.
+    """
+    size = random.uniform(0.72, 1.15) * (0.8 + min(fat, 30) / 62) * (1.06 - 0.05 * density)
+    out, across, along = (78.0, 58.0, 62.0) if pose == "prone" else (45.0, 78.0, 72.0)
+    depth = size**1.4 * random.uniform(0.9, 1.1)
+    return float(out * depth), float(across * size), float(along * size)
+
+
+def _draw_gland_habit(random: np.random.Generator, pose: Pose) -> GlandHabit:
+    return GlandHabit(
+        lateral=float(random.normal(0.14, 0.12)),
+        upward=float(random.normal(0.1, 0.1)),
+        width=float(random.uniform(0.85, 1.3)),
+        flatness=float(random.uniform(0.3, 1.0) if pose == "supine" else random.uniform(0, 0.3)),
+        lobes=float(random.uniform(0.12, 0.34)),
+        strands=float(random.uniform(0.2, 0.5)),
+        steepness=float(random.uniform(0.8, 1.9)),
     )
 
 

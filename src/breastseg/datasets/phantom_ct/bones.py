@@ -34,16 +34,19 @@ def _bone(
 
 def _paint_muscles(canvas: Canvas, surfaces: Surfaces, streaks: Noise, fibres: Noise) -> None:
     grid = canvas.grid
-    left, back = directions(grid)
     wave = 1.3 * streaks.on(grid)
     # The intercostal layer, then those over it, each under a plane of fat.
     canvas.paint(Tissue.MUSCLE, np.maximum(-surfaces.cage - 0.5, surfaces.cage - 6 + wave))
     over = np.maximum(10.5 - surfaces.cage + wave, surfaces.wall + 1.5 * wave)
     marbling = np.clip(np.abs(fibres.on(grid)) - 1.2, 0, 1) * np.clip(0.5 + wave, 0, 1.5)
     canvas.paint(Tissue.MUSCLE, over, added_hu=-110 * marbling)
-    depth = surfaces.cage - 22 + 2 * wave + 10 * np.clip(back, -0.6, 0.2)
-    plane = np.maximum(np.abs(depth) - 1.4 - 1.8 * np.abs(wave), 20 * (0.45 - np.abs(left)))
-    canvas.cover(Tissue.FAT, np.clip(0.5 - plane, 0, 1) * np.clip(-surfaces.wall, 0, 1))
+    # Fat between the layers, where there is more than one.
+    thickness = surfaces.cage - surfaces.wall
+    for share, width in ((0.38, 1.7), (0.72, 0.9)):
+        depth = surfaces.cage - 10.5 - share * (thickness - 10.5) + 2.2 * wave
+        plane = np.abs(depth) - width * np.clip(0.8 + wave, 0, 1.6)
+        plane = np.maximum(plane, 0.4 * (21 - thickness))
+        canvas.cover(Tissue.FAT, np.clip(0.5 - plane, 0, 1) * np.clip(-surfaces.wall, 0, 1))
 
 
 def _paint_ribs(canvas: Canvas, surfaces: Surfaces) -> None:
@@ -65,11 +68,16 @@ def _paint_ribs(canvas: Canvas, surfaces: Surfaces) -> None:
 
 def _paint_shoulder_blades(canvas: Canvas, surfaces: Surfaces) -> None:
     grid = canvas.grid
-    depth = surfaces.cage - 21
     extent = np.clip((grid.z - 5) / 60, 0, 1)
-    along = np.abs(np.arctan2(np.abs(grid.x), grid.y) - 1.0) - 0.32 * extent
-    blade = np.maximum(np.abs(depth) - 2.5 - 2 * extent, 100 * along)
-    _bone(canvas, np.maximum(blade, 10 - grid.z), 1.6)
+    # Towards its outer end the blade leaves the ribs, and is thicker.
+    along = 110 * (np.arctan2(np.abs(grid.x), grid.y) - 1.0)
+    depth = surfaces.cage - 18 - 0.28 * along
+    thick = 1.6 + 1.2 * extent + np.clip(along, 0, 30) / 12
+    blade = np.maximum(np.abs(depth) - thick, np.abs(along) - 30 * extent)
+    ridge = np.maximum(np.abs(along - 4 - 0.4 * depth) - 2.6, np.abs(depth - 7) - 8)
+    ridge = np.maximum(ridge, 62 - grid.z)
+    blade = np.maximum(np.minimum(blade, ridge), 10 - grid.z)
+    _bone(canvas, blade, 1.4)
 
 
 def spine_centre(shape: Shape, z: Field) -> Field:
@@ -87,8 +95,9 @@ def paint_spine(canvas: Canvas, shape: Shape, fibres: Noise) -> None:
     along = _VERTEBRA_MM * np.abs(phase - np.round(phase))
     disc = 9.8 - along
     for side in (-1, 1):
-        erector = ellipsoid((grid.x - 24 * side, y - 44, np.zeros(1, np.float32)), (21, 15, 1))
-        canvas.paint(Tissue.MUSCLE, erector)
+        erector = ellipsoid((grid.x - 27 * side, y - 42, 0 * y), (26, 17, 1))
+        marbling = np.clip(np.abs(fibres.on(grid)) - 0.9, 0, 1)
+        canvas.paint(Tissue.MUSCLE, erector + 2 * marbling, added_hu=-90 * marbling)
     waist = 15.5 + 1.5 * np.square(along / 12) + np.zeros_like(y)
     body = np.maximum(ellipsoid((grid.x / 1.2, y, 0 * y), (1, 1, 1)) + 1 - waist, y - 12.5)
     arch = np.maximum(np.abs(np.hypot(grid.x / 1.15, y - 22) - 10) - 2.2, -along + 1 * (y > 30))

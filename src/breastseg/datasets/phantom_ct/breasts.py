@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from breastseg.datasets.phantom_ct.anatomy import Anatomy, Tissue
+from breastseg.datasets.phantom_ct.anatomy import Anatomy, GlandHabit, Tissue
 from breastseg.datasets.phantom_ct.canvas import Canvas
 from breastseg.datasets.phantom_ct.grid import Field, Grid, Noise, ellipsoid, inside
 from breastseg.datasets.phantom_ct.shape import Breast, Shape, Surfaces
@@ -41,7 +41,7 @@ class Texture:
     @classmethod
     def draw(cls, random: np.random.Generator) -> "Texture":
         """Draw the four noises."""
-        return cls(Noise(random, 11), Noise(random, 3.6), Noise(random, 9.0), Noise(random, 2.2))
+        return cls(Noise(random, 13), Noise(random, 5.0), Noise(random, 10.0), Noise(random, 2.2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Gland:
 
     breast: Breast
     texture: Texture
+    habit: GlandHabit
     level: float
 
 
@@ -64,12 +65,13 @@ def make_gland(
         breast: one of its breasts.
         grid_of_breast: see sampling_grid.
     """
-    texture = Texture.draw(random)
-    surfaces = shape.surfaces(grid_of_breast)
+    texture, habit = Texture.draw(random), shape.anatomy.gland
+    bent = shape.bend(grid_of_breast)
+    surfaces = shape.surfaces(bent)
     within = breast_mask(surfaces, breast)
-    pattern = _pattern(breast, texture, grid_of_breast, surfaces, within)
+    pattern = _pattern(Gland(breast, texture, habit, 0), bent, surfaces, within)
     level = float(np.quantile(pattern, 1 - shape.anatomy.gland_share))
-    return Gland(breast, texture, level)
+    return Gland(breast, texture, habit, level)
 
 
 def sampling_grid(breast: Breast) -> Grid:
@@ -100,7 +102,7 @@ def paint_skin_and_fat(
     # Skin is thinnest on the breast: elsewhere about a millimetre more.
     on_breast = np.clip(-np.minimum(*surfaces.breasts) / 15, 0, 1)
     fat = surfaces.body + anatomy.skin + 0.3 + 0.8 * (1 - on_breast) + 0.15 * clouds
-    canvas.paint(Tissue.FAT, fat, added_hu=55 * strands + 2 * clouds)
+    canvas.paint(Tissue.FAT, fat, added_hu=26 * strands + 2 * clouds)
 
 
 def paint_gland(canvas: Canvas, surfaces: Surfaces, gland: Gland, anatomy: Anatomy) -> None:
@@ -113,10 +115,10 @@ def paint_gland(canvas: Canvas, surfaces: Surfaces, gland: Gland, anatomy: Anato
     share = np.zeros(grid.shape, np.float32)
     share[within] = _ligaments(gland.texture, points) * _under_skin(surfaces.body[within], 1.5)
     canvas.hu += 0.75 * share * (canvas.hu_of[Tissue.GLAND] - canvas.hu)
-    pattern = _pattern(breast, gland.texture, grid, surfaces, within)
+    pattern = _pattern(gland, grid, surfaces, within)
     grain = np.zeros(grid.shape, np.float32)
-    grain[within] = 5 * gland.texture.grain.at(points)
-    share[within] = np.clip(0.5 + 1.8 * (pattern - gland.level), 0, 1)
+    grain[within] = 7 * gland.texture.grain.at(points)
+    share[within] = np.clip(0.5 + gland.habit.steepness * (pattern - gland.level), 0, 1)
     canvas.cover(Tissue.GLAND, share, added_hu=grain)
     _paint_nipple(canvas, surfaces, breast, anatomy)
 
@@ -126,29 +128,43 @@ def _local_points(breast: Breast, grid: Grid, within: _Mask) -> np.ndarray:
     return np.stack([*fields], axis=1)
 
 
-def _pattern(
-    breast: Breast, texture: Texture, grid: Grid, surfaces: Surfaces, within: _Mask
-) -> _Values:
+def _pattern(gland: Gland, grid: Grid, surfaces: Surfaces, within: _Mask) -> _Values:
     """Return how gland-like each voxel of a breast is; the unit is arbitrary."""
+    breast, texture, habit = gland.breast, gland.texture, gland.habit
     points = _local_points(breast, grid, within)
-    out, across, up = points.T / np.array(breast.axes, np.float32)[:, None]
+    body, wall = surfaces.body[within], surfaces.wall[within]
+    out = points[:, 0] / np.float32(breast.axes[0])
     along = np.clip(out, 0, 1)
-    width = 0.22 + 0.55 * np.sqrt(np.clip(1 - along, 0, 1))
-    centre = 0.12 * (1 - along)
-    aside = np.hypot(across - centre, (up - centre) / 1.1) / width
-    envelope = 1.1 - aside - 1.5 * np.square(np.clip(0.42 - out, 0, 1))
     # Strands run from the chest wall to the nipple, so the noise is stretched along them.
     spread = 1 / (0.45 + 0.55 * (1 - along))
-    streamed = np.stack([points[:, 0] / 2.0, points[:, 1] * spread, points[:, 2] * spread], 1)
-    pattern = envelope + 0.4 * texture.lobes.at(points) + 0.36 * texture.strands.at(streamed)
-    pattern += 0.14 * texture.grain.at(streamed)
-    free = _under_skin(surfaces.body[within], _FREE_OF_GLAND_MM)
+    streamed = np.stack([points[:, 0] / 1.6, points[:, 1] * spread, points[:, 2] * spread], 1)
+    strands = 0.8 - 2 * np.abs(texture.strands.at(streamed))
+    pattern = _envelope(breast, habit, points, along) - 1.2 * np.square(np.clip(0.42 - out, 0, 1))
+    pattern -= habit.flatness * np.square(2.2 * (_depth_share(body, wall) - 0.48))
+    pattern += habit.lobes * texture.lobes.at(points) + habit.strands * strands
+    pattern += 0.16 * texture.grain.at(streamed)
+    free = _under_skin(body, _FREE_OF_GLAND_MM)
     near_nipple = np.clip(1.6 - np.hypot(points[:, 1], points[:, 2]) / _AREOLA_MM, 0, 1)
-    covered = np.maximum(free, near_nipple) * np.clip(
-        surfaces.wall[within] / _RETROMAMMARY_MM, 0, 1
-    )
+    covered = np.maximum(free, near_nipple) * np.clip(wall / _RETROMAMMARY_MM, 0, 1)
     values: _Values = (pattern - 4 * (1 - covered)).astype(np.float32)
     return values
+
+
+def _envelope(breast: Breast, habit: GlandHabit, points: np.ndarray, along: _Values) -> _Values:
+    """Return 1 in the middle of the gland, which narrows towards the nipple, and less outside."""
+    across, up = points[:, 1] / breast.axes[1], points[:, 2] / breast.axes[2]
+    width = (0.22 + 0.55 * np.sqrt(np.clip(1 - along, 0, 1))) * habit.width
+    off_centre = 1 - along
+    aside = np.hypot(across - habit.lateral * off_centre, (up - habit.upward * off_centre) / 1.1)
+    envelope: _Values = 1.1 - aside / width
+    return envelope
+
+
+def _depth_share(body: Field, wall: Field) -> Field:
+    """Return 0 at the skin and 1 at the chest wall."""
+    depth, above = np.maximum(-body, 0), np.maximum(wall, 0)
+    share: Field = depth / np.maximum(depth + above, 1)
+    return share
 
 
 def _under_skin(body: Field, depth_mm: float) -> Field:
@@ -159,9 +175,10 @@ def _under_skin(body: Field, depth_mm: float) -> Field:
 
 def _ligaments(texture: Texture, points: np.ndarray) -> Field:
     """Return the share of thin sheets, stronger in some places than in others."""
-    stretched = points * np.array([0.6, 1.0, 1.0], np.float32)
-    sheets = np.clip(1 - np.abs(texture.ligaments.at(stretched)) / 0.16, 0, 1)
-    strength = np.clip(0.65 + 0.4 * texture.lobes.at(points * np.float32(0.7)), 0, 1)
+    stretched = points * np.array([0.4, 1.0, 0.8], np.float32)
+    sheets = np.clip(1 - np.abs(texture.ligaments.at(stretched)) / 0.14, 0, 1)
+    # Most are seen for a part of their course alone.
+    strength = np.clip(0.25 + 0.6 * texture.strands.at(points * np.float32(0.35)), 0, 0.9)
     share: Field = sheets * strength
     return share
 

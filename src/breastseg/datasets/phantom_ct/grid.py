@@ -34,9 +34,15 @@ class Grid:
     affine: Affine
 
     @property
+    def axes(self) -> tuple[Field, Field, Field]:
+        """Positions along (slice, row, column), where the voxels are in the scanner."""
+        return self.z.ravel(), self.y.ravel(), self.x.ravel()
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(slices, rows, columns)."""
-        return self.z.size, self.y.size, self.x.size
+        along_slice, along_row, along_column = self.axes
+        return along_slice.size, along_row.size, along_column.size
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -67,6 +73,18 @@ class Grid:
                 return None
             parts.append(slice(int(inside[0]), int(inside[-1]) + 1))
         return parts[2], parts[1], parts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class BentGrid(Grid):
+    """A grid as the patient sees it who does not lie straight: x, y and z have its full shape."""
+
+    straight: Grid
+
+    @property
+    def axes(self) -> tuple[Field, Field, Field]:
+        """Positions along (slice, row, column), where the voxels are in the scanner."""
+        return self.straight.axes
 
 
 def make_grid(
@@ -123,7 +141,7 @@ class Noise:
 
     def on(self, grid: Grid) -> Field:
         """Return its values on a grid, by linear interpolation along each axis."""
-        weights = [self._weights(axis.ravel()) for axis in (grid.z, grid.y, grid.x)]
+        weights = [self._weights(axis) for axis in grid.axes]
         along_z = np.tensordot(weights[0], self._lattice, axes=(1, 0))
         values: Field = (weights[1] @ along_z) @ weights[2].T
         return values

@@ -64,8 +64,9 @@ def paint_vessels(
     grid: Grid,
     tubes: tuple[Tube, ...],
     vessel_hu: float,
+    into: Tissue = Tissue.LUNG,
 ) -> None:
-    """Paint tubes into what is lung; the arrays are changed."""
+    """Paint tubes into one tissue; the arrays are changed."""
     for tube in tubes:
         reach = tube.radius + 2
         low = np.minimum(tube.start, tube.end) - reach
@@ -73,9 +74,9 @@ def paint_vessels(
         if cut is None:
             continue
         share = _share(grid.window(cut), tube)
-        lung = tissues[cut] == Tissue.LUNG
-        hu[cut] += np.where(lung, share, 0) * (vessel_hu - hu[cut])
-        tissues[cut][lung & (share >= 0.5)] = Tissue.VESSEL
+        allowed = tissues[cut] == into
+        hu[cut] += np.where(allowed, share, 0) * (vessel_hu - hu[cut])
+        tissues[cut][allowed & (share >= 0.5)] = Tissue.VESSEL
 
 
 def _share(grid: Grid, tube: Tube) -> Float32[np.ndarray, "slices rows columns"]:

@@ -24,7 +24,7 @@ def paint_organs(canvas: Canvas, shape: Shape, surfaces: Surfaces, lumps: Noise)
     spine = np.hypot(grid.x / 1.15, grid.y - spine_centre(shape, grid.z)) - 19
     lung = np.maximum(cavity, -spine)
     canvas.paint(Tissue.LUNG, lung, added_hu=0.25 * grid.y + 8 * wave)
-    heart = _heart(grid) + wave
+    heart = _heart(grid, shape.anatomy.heart) + wave
     vessels = _great_vessels(shape, grid)
     middle = _mediastinum(shape, grid, heart, vessels) + 1.5 * wave
     canvas.paint(Tissue.MEDIASTINUM, np.maximum(middle, cavity), added_hu=3 * wave)
@@ -36,13 +36,13 @@ def paint_organs(canvas: Canvas, shape: Shape, surfaces: Surfaces, lumps: Noise)
     _paint_abdomen(canvas, surfaces, wave)
 
 
-def _heart(grid: Grid) -> Field:
+def _heart(grid: Grid, size: float) -> Field:
     """Return the distance to the heart, which points to the left and down."""
     x, y, z = grid.x - 12, grid.y + 34, grid.z + 2
     along = 0.84 * x - 0.36 * y - 0.4 * z
     across = 0.4 * x + 0.9 * y + 0.1 * z
     up = 0.36 * x - 0.24 * y + 0.9 * z
-    return ellipsoid((along, across, up), (60, 43, 50))
+    return ellipsoid((along, across, up), (60 * size, 43 * size, 50 * size))
 
 
 def _paint_chambers(canvas: Canvas, heart: Field, wave: Field) -> None:

@@ -17,7 +17,8 @@ from breastseg.datasets.phantom_ct.breasts import (
     sampling_grid,
 )
 from breastseg.datasets.phantom_ct.canvas import Canvas
-from breastseg.datasets.phantom_ct.grid import Grid, Noise, make_grid
+from breastseg.datasets.phantom_ct.distractors import draw_distractors, paint_lumps
+from breastseg.datasets.phantom_ct.grid import BentGrid, Grid, Noise, make_grid
 from breastseg.datasets.phantom_ct.lesions import Lesion, paint_lesion
 from breastseg.datasets.phantom_ct.lung_vessels import grow_vessels, paint_vessels
 from breastseg.datasets.phantom_ct.organs import paint_organs
@@ -113,7 +114,9 @@ def _count(random: np.random.Generator, index: int) -> int:
 def _grid(random: np.random.Generator, anatomy: Anatomy, settings: PhantomSettings) -> Grid:
     """Return a grid that holds the chest, whatever the number of voxels."""
     depth = 30 + anatomy.breast_axes[0] if anatomy.pose == "prone" else 0
-    field_mm = float(random.uniform(390, 425)) + 0.4 * depth
+    # From a field that just holds the body to one that holds the arms too.
+    body_mm = 2 * (anatomy.half_width + anatomy.fat + 38)
+    field_mm = max(body_mm * float(random.uniform(1.04, 1.35)), 320.0) + 0.4 * depth
     middle = float(random.uniform(-8, 8))
     slices, rows, columns = settings.shape
     spacing = settings.spacing_mm or (
@@ -137,12 +140,17 @@ def _build(
     tissues = np.empty(grid.shape, np.uint8)
     breasts = np.zeros(grid.shape, np.uint8)
     for part, slab in grid.slabs():
-        surfaces = shape.surfaces(slab)
-        canvas = _paint(slab, shape, surfaces, glands, noises)
+        bent = shape.bend(slab)
+        surfaces = shape.surfaces(bent)
+        canvas = _paint(bent, shape, surfaces, glands, noises)
         hu[part], tissues[part] = canvas.hu, canvas.tissues
         for gland, number in zip(glands, (RIGHT, LEFT), strict=True):
             breasts[part][_breast(surfaces, gland, slab)] = number
-    paint_vessels(hu, tissues, grid, tubes, anatomy.hu[Tissue.VESSEL])
+    vessel_hu = anatomy.hu[Tissue.VESSEL]
+    paint_vessels(hu, tissues, grid, tubes, vessel_hu)
+    beside = draw_distractors(random, shape)
+    paint_lumps(hu, tissues, grid, beside.lumps, anatomy)
+    paint_vessels(hu, tissues, grid, beside.vessels, vessel_hu, into=Tissue.FAT)
     return hu, tissues, breasts
 
 
@@ -155,10 +163,10 @@ def _breast(
 
 
 def _paint(
-    slab: Grid, shape: Shape, surfaces: Surfaces, glands: list[Gland], noises: tuple[Noise, ...]
+    slab: BentGrid, shape: Shape, surfaces: Surfaces, glands: list[Gland], noises: tuple[Noise, ...]
 ) -> Canvas:
     canvas = Canvas.empty(slab, shape.anatomy.hu)
-    _paint_table(canvas, shape.anatomy)
+    _paint_table(canvas, shape.anatomy, slab.straight)
     paint_skin_and_fat(canvas, shape.anatomy, surfaces, (noises[0], noises[1]))
     for gland in glands:
         paint_gland(canvas, surfaces, gland, shape.anatomy)
@@ -168,9 +176,8 @@ def _paint(
     return canvas
 
 
-def _paint_table(canvas: Canvas, anatomy: Anatomy) -> None:
+def _paint_table(canvas: Canvas, anatomy: Anatomy, grid: Grid) -> None:
     """Paint a thin curved table under the back, or under hanging breasts."""
-    grid = canvas.grid
     bend = np.square(grid.x) / 1600
     if anatomy.pose == "prone":
         top = -anatomy.half_depth - 45 - anatomy.breast_axes[0]

@@ -53,7 +53,7 @@ def draw_scanner(random: np.random.Generator, noise_hu: float | None = None) -> 
         blur_mm=0.8 - 0.35 * sharpness,
         roll_off_mm=1.9 - 0.9 * sharpness,
         noise_hu=drawn if noise_hu is None else noise_hu,
-        streaks=float(random.choice([0.0, 0.4, 1.2])),
+        streaks=float(random.choice([0.0, 0.5, 1.5])),
         edge=0.7 * max(sharpness - 0.3, 0.0),
     )
 
@@ -79,10 +79,12 @@ def blur(values: Volume, grid: Grid, blur_mm: float) -> Volume:
 
 def _noise(random: np.random.Generator, grid: Grid, scanner: Scanner) -> Volume:
     """Return noise of standard deviation 1 in the middle of the body."""
-    slices, rows, columns = grid.shape
-    spectrum = _amplitude(grid, scanner)
+    _, rows, columns = grid.shape
     noise: Volume = np.empty(grid.shape, np.float32)
-    for index in range(slices):
+    for index, z in enumerate(grid.z.ravel()):
+        # The shoulders begin above the breasts.
+        streaks = scanner.streaks * float(np.clip((z + 10) / 90, 0.1, 1.5))
+        spectrum = _amplitude(grid, scanner, streaks)
         white = random.standard_normal((rows, columns), np.float32)
         noise[index] = fft.irfft2(fft.rfft2(white) * spectrum, (rows, columns))
     # Neighbouring slices share some of their data.
@@ -93,11 +95,13 @@ def _noise(random: np.random.Generator, grid: Grid, scanner: Scanner) -> Volume:
     return noise
 
 
-def _amplitude(grid: Grid, scanner: Scanner) -> Float32[np.ndarray, "rows half_columns"]:
+def _amplitude(
+    grid: Grid, scanner: Scanner, streaks: float
+) -> Float32[np.ndarray, "rows half_columns"]:
     down = np.fft.fftfreq(grid.shape[1], grid.spacing_mm[1])[:, None]
     right = np.fft.rfftfreq(grid.shape[2], grid.spacing_mm[2])[None]
     frequency = np.hypot(down, right) + 1e-4
     power = (frequency + 0.02) * np.exp(-2 * np.square(np.pi * scanner.roll_off_mm * frequency / 2))
-    power *= 1 + scanner.streaks * 4 * np.square(np.square(down / frequency))
+    power *= 1 + streaks * 6 * np.square(np.square(down / frequency))
     amplitude: Float32[np.ndarray, "rows half_columns"] = np.sqrt(power).astype(np.float32)
     return amplitude

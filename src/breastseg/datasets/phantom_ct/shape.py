@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from breastseg.datasets.phantom_ct.anatomy import Anatomy
-from breastseg.datasets.phantom_ct.grid import Field, Grid, Noise, ellipsoid, smooth_union
+from breastseg.datasets.phantom_ct.grid import (
+    BentGrid,
+    Field,
+    Grid,
+    Noise,
+    ellipsoid,
+    smooth_union,
+)
 
 _SQUARENESS = 2.3
 _BLEND_MM = {"supine": 30.0, "prone": 22.0}
@@ -18,6 +25,7 @@ _BASE_ANGLE = {"supine": 42.0, "prone": 36.0}
 _POINT_ANGLE = {"supine": 38.0, "prone": 8.0}
 # A breast reaches further up than down, towards the arm, and falls to a fold below.
 _UPWARD, _DOWNWARD = 1.35, 0.8
+_BEND_MM, _NEAR_BEND_MM = 5.0, 1.3
 SIDES = (-1, 1)
 
 
@@ -72,17 +80,34 @@ class Shape:
     breasts: tuple[Breast, Breast]
     unevenness: Noise
     lumps: Noise
+    bends: tuple[Noise, ...]
+
+    def bend(self, grid: Grid) -> BentGrid:
+        """Return the grid in the body's own axes: rolled, and bent by some millimetres."""
+        wide = [_BEND_MM * noise.on(grid) for noise in self.bends[:3]]
+        near = [_NEAR_BEND_MM * noise.on(grid) for noise in self.bends[3:]]
+        turn, across = np.float32(np.cos(self.anatomy.roll)), np.float32(np.sin(self.anatomy.roll))
+        return BentGrid(
+            turn * grid.x + across * grid.y + wide[0] + near[0],
+            turn * grid.y - across * grid.x + wide[1] + near[1],
+            grid.z + wide[2],
+            grid.affine,
+            grid,
+        )
 
     def surfaces(self, grid: Grid) -> Surfaces:
-        """Return all distances on a slab."""
+        """Return all distances on a slab, whose grid is bent."""
         cage = cage_distance(self.anatomy, grid) + 1.6 * self.unevenness.on(grid)
-        thickness = _wall_thickness(self.anatomy, grid)
+        lumps = self.lumps.on(grid)
+        thickness = _wall_thickness(self.anatomy, grid) * (1 + 0.1 * lumps)
         wall = cage - thickness
-        torso = wall - self.anatomy.fat * _fat_profile(grid) + 2.0 * self.lumps.on(grid)
+        # Fat fills the hollow between the muscles: the armpit.
+        under_fat = cage - np.maximum(thickness, _envelope(self.anatomy, grid))
+        torso = under_fat - self.anatomy.fat * _fat_profile(grid) + 2.0 * lumps
         breasts = tuple(breast.distance(grid) for breast in self.breasts)
         body = torso
         for distance in breasts:
-            lumpy = distance + 1.2 * self.lumps.on(grid)
+            lumpy = distance + 1.2 * lumps
             body = smooth_union(body, lumpy, _BLEND_MM[self.anatomy.pose])
         return Surfaces(cage, wall, body, (breasts[0], breasts[1]))
 
@@ -90,7 +115,9 @@ class Shape:
 def make_shape(random: np.random.Generator, anatomy: Anatomy) -> Shape:
     """Draw the shape of a chest; the two breasts differ a little."""
     breasts = [_breast(random, anatomy, side) for side in SIDES]
-    return Shape(anatomy, (breasts[0], breasts[1]), Noise(random, 30.0), Noise(random, 45.0))
+    uneven, lumps = Noise(random, 30.0), Noise(random, 45.0)
+    bends = tuple(Noise(random, scale) for scale in (60.0, 60.0, 60.0, 22.0, 22.0))
+    return Shape(anatomy, (breasts[0], breasts[1]), uneven, lumps, bends)
 
 
 def cage_size(anatomy: Anatomy, z: Field) -> tuple[Field, Field]:
@@ -121,16 +148,43 @@ def directions(grid: Grid) -> tuple[Field, Field]:
     return np.asarray(grid.x / radius), np.asarray(grid.y / radius)
 
 
+def higher_up(grid: Grid) -> Field:
+    """Return 0 below the breasts and 1 at the armpits, where the muscles are thick."""
+    share: Field = np.clip((grid.z + 40) / 130, 0, 1.3)
+    return share
+
+
+def degrees_from_front(grid: Grid) -> Field:
+    """Return the angle around the body, 0 at the breast bone and 180 at the spine."""
+    angle: Field = np.degrees(np.arctan2(np.abs(grid.x), -grid.y))
+    return angle
+
+
 def _wall_thickness(anatomy: Anatomy, grid: Grid) -> Field:
-    """Return the thickness of ribs and muscle: thin in front, thick at the sides and higher up."""
-    left, back = directions(grid)
-    higher = np.clip((grid.z + 40) / 130, 0, 1.3)
-    pectoral = 9 * higher * np.clip(np.abs(grid.x) / 30 - 0.4, 0, 1) * np.clip(-2 * back, 0, 1)
-    lateral = (11 + 24 * higher) * np.clip(1.4 * left**2 - 0.5, 0, 1) * np.clip(1.2 + back, 0, 1)
-    behind = 17 * np.clip(back, 0, 1) ** 2
-    groove = 7 * np.exp(-np.square(grid.x / 14)) * np.clip(back, 0, 1)
-    thickness: Field = 11 + pectoral + lateral + behind - groove
+    """Return the thickness of ribs and muscle, with a hollow at the armpit."""
+    angle, higher = degrees_from_front(grid), higher_up(grid)
+    beside = np.clip(np.abs(grid.x) / 30 - 0.4, 0, 1)
+    pectoral = (2 + 13 * higher) * beside * _between(angle, -20, 62, 9)
+    broad = (7 + 22 * higher) * _between(angle, 92, 145, 10)
+    behind = 17 * _between(angle, 138, 200, 14)
+    groove = 7 * np.exp(-np.square(grid.x / 14)) * np.clip(angle / 90 - 1, 0, 1)
+    thickness: Field = 11 + anatomy.muscle * (pectoral + broad + behind) - groove
     return thickness
+
+
+def _envelope(anatomy: Anatomy, grid: Grid) -> Field:
+    """Return the thickness of muscle and what lies between, without the armpit's hollow."""
+    angle, higher = degrees_from_front(grid), higher_up(grid)
+    full: Field = 11 + anatomy.muscle * (3 + 24 * higher) * _between(angle, 48, 150, 14)
+    return full
+
+
+def _between(angle: Field, low: float, high: float, width: float) -> Field:
+    """Return 1 between two angles and 0 outside, with soft ends."""
+    rise = np.clip((angle - low) / (2 * width) + 0.5, 0, 1)
+    fall = np.clip((high - angle) / (2 * width) + 0.5, 0, 1)
+    share: Field = rise * rise * (3 - 2 * rise) * fall * fall * (3 - 2 * fall)
+    return share
 
 
 def _fat_profile(grid: Grid) -> Field:
@@ -156,7 +210,7 @@ def _breast(random: np.random.Generator, anatomy: Anatomy, side: int) -> Breast:
     base[2] = random.normal(0, 4)
     outward = np.array([side * np.sin(point_angle), -np.cos(point_angle), 0.0])
     across = np.array([side * np.cos(point_angle), np.sin(point_angle), 0.0])
-    scale = random.normal(1, 0.03, 3)
+    scale = random.normal(1, 0.06, 3)
     first, second, third = (
         axis * factor for axis, factor in zip(anatomy.breast_axes, scale, strict=True)
     )
