@@ -35,6 +35,12 @@ class Answer:
     lesions: tuple[Lesion, ...] = ()
     is_cut: bool = True
 
+    def map(self) -> Pixels:
+        """Return what findings are taken from: the probability, or the mask as one."""
+        if self.probability is None:
+            return self.mask.astype(np.float32)
+        return self.probability
+
 
 class Contestant(Protocol):
     """Who is scored."""
@@ -109,6 +115,9 @@ class RunContestant:
 
     def answer(self, case: Case, *, sha256: str) -> Answer:
         """See Contestant.answer."""
+        if self.model.of_volumes:
+            volume = self.opened.predict_volume(case.case_id, case.image, sha256=sha256)
+            return Answer(mask=volume.mask, probability=volume.probability)
         found = self.opened.predict(case.case_id, case.image, sha256=sha256)
         return Answer(mask=found.mask, probability=found.probability, lesions=found.lesions)
 

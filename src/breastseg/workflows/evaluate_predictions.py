@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from breastseg.core.errors import SplitError
+from breastseg.core.image import Case, Pixels
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import content_fingerprint, content_of, find_scored_data
 from breastseg.datasets.given_masks import GivenMasks, find_given_masks, read_case_list
 from breastseg.datasets.near_duplicates import case_groups
 from breastseg.evaluation.case_score import CaseScore
+from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.scorecard import exemplary_cases, summarise, to_document
 from breastseg.report.scorecard_page import Picture
 from breastseg.training.model import is_ensemble, load_model, open_model
@@ -21,10 +23,11 @@ from breastseg.workflows.contestants import (
 )
 from breastseg.workflows.evaluate import NOT_TESTED, Evaluation
 from breastseg.workflows.given_evidence import unknown_training
-from breastseg.workflows.panel import Panel, judge
+from breastseg.workflows.panel import Judged, Panel, judge
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.scorecard_files import case_picture, write_scorecard
 from breastseg.workflows.seen_before import all_seen, exposures_of, warning_of
+from breastseg.workflows.volume_pictures import volume_pictures
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +129,12 @@ def evaluate_predictions(
         log.info("; ".join(f"{name}: {text}" for name, text in document["details"].items()))
         for row in document["table"]:
             log.info("%s: mean Dice %s", row["name"], row["summary"]["dice"]["value"])
-        write_scorecard(folder, document, _pictures(panel, chosen.cases, contenders[0].scores))
+        scores = contenders[0].scores
+        if judged.volumes is None:
+            pictures = _pictures(panel, chosen.cases, scores)
+        else:
+            pictures = _pictures_of_volumes(panel, chosen.cases, scores, judged)
+        write_scorecard(folder, document, pictures)
     return Evaluation(output=folder, document=document)
 
 
@@ -223,6 +231,16 @@ def _details(panel: Panel, data_set: DataSet, chosen: _Chosen, method: str) -> d
     if not first.has_masks:
         details["Operating threshold"] = f"{first.threshold:g}"
     return details
+
+
+def _pictures_of_volumes(
+    panel: Panel, cases: Sequence[CaseFiles], scores: Sequence[CaseScore], judged: Judged
+) -> list[Picture]:
+    def answers(case: Case) -> tuple[Mask, Pixels]:
+        answer = panel.first.answer(case, sha256=panel.hashes[case.case_id])
+        return answer.mask, answer.map()
+
+    return volume_pictures(cases, scores, judged.evidence.images, answers)
 
 
 def _pictures(

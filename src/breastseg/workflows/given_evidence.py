@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from breastseg.core.image import Case
 from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.datasets.cases import CaseFiles
@@ -49,10 +47,10 @@ class GivenEvidence:
         assert case.reference is not None
         probability = answer.probability
         if probability is None:
-            seen, threshold = answer.mask.astype(np.float32), DEFAULT_THRESHOLD
-        else:
-            seen = probability
-        image = score_detection(case, seen, threshold=threshold, group=group, label=files.label)
+            threshold = DEFAULT_THRESHOLD
+        image = score_detection(
+            case, answer.map(), threshold=threshold, group=group, label=files.label
+        )
         self.images.append(image)
         if probability is not None:
             self._trust.add(
