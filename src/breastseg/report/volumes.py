@@ -1,4 +1,4 @@
-"""What an inspection of CT series and masks found, in the terminal and as a page."""
+"""What an inspection of volumes and masks found, in the terminal and as a page."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from breastseg.datasets.dicom_tree import LAYOUT as DICOM_LAYOUT
 from breastseg.datasets.inspection.volume_geometry import position_in_words
-from breastseg.datasets.inspection.volumes import NIFTI_LAYOUT
+from breastseg.datasets.inspection.volume_record import NIFTI_LAYOUT
 from breastseg.report.inspection import findings_by_code, print_findings
 from breastseg.report.rendering import percent, plural, render, require_local
 from breastseg.report.volume_figures import block_histogram, tissue_shares, value_histogram
@@ -55,6 +56,7 @@ def volumes_page(document: Mapping[str, Any], pictures: Mapping[str, VolumePictu
         "volumes.html",
         title=f"Inspection of {_volumes(summary)}",
         summary=summary,
+        facts=dict(_facts(summary)),
         spoils=document["spoils"],
         by_code=findings_by_code(document),
         cases=cases,
@@ -71,6 +73,11 @@ def print_volumes(document: Mapping[str, Any]) -> None:
     )
     for note in summary["notes"]:
         console.print(note, markup=False)
+    if facts := dict(_facts(summary)):
+        grid = Table.grid(padding=(0, 2))
+        for name, value in facts.items():
+            grid.add_row("", name, Text(value))
+        console.print(grid)
     for case in document["cases"]:
         console.print(f"\n[bold]{case['case']}[/bold]  {case['patient'] or ''}")
         grid = Table.grid(padding=(0, 2))
@@ -88,7 +95,9 @@ def _volumes(summary: Mapping[str, Any]) -> str:
     number = summary["volumes"]
     if summary["layout"] == NIFTI_LAYOUT:
         return plural(number, "NIfTI volume")
-    return f"{number:,} CT series"
+    return (
+        f"{number:,} CT series" if summary["layout"] == DICOM_LAYOUT else plural(number, "volume")
+    )
 
 
 def _patients(summary: Mapping[str, Any]) -> str:
@@ -97,6 +106,40 @@ def _patients(summary: Mapping[str, Any]) -> str:
     patients = summary["patients"]
     whose = "unnamed patients" if patients is None else plural(patients, "patient")
     return f" of {whose}, {summary['with_mask']} with masks"
+
+
+def _facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say what all volumes of a set are like; nothing of a single one."""
+    if summary["readable"] < 2:
+        return
+    yield "voxels", f"{_by_axis(summary['shape'], 0)} (slices, rows, columns)"
+    if summary["spacing_mm"]["slice"]:
+        yield "spacing", f"{_by_axis(summary['spacing_mm'], 2)} mm"
+    unit = "HU" if summary["in_hu"] else "values"
+    yield unit, f"lowest {_range(summary['lowest'], 0)}, highest {_range(summary['highest'], 0)}"
+    yield "lesions", _lesions_in_words(summary["lesions"], summary["volumes"])
+
+
+def _by_axis(spreads: Mapping[str, Any], digits: int) -> str:
+    return " x ".join(_range(each, digits) for each in spreads.values())
+
+
+def _range(spread: Mapping[str, float], digits: int) -> str:
+    low, middle, high = (f"{spread[key]:.{digits}f}" for key in ("min", "median", "max"))
+    return low if low == high else f"{low} to {high} (median {middle})"
+
+
+def _lesions_in_words(lesions: Mapping[str, Any], num_volumes: int) -> str:
+    known = lesions["volumes_known"]
+    if not known:
+        return "nobody has said what is a lesion"
+    told = f"{lesions['count']} in {known - lesions['lesion_free']} volumes"
+    told += f", {lesions['lesion_free']} without any"
+    if known < num_volumes:
+        told += f", {num_volumes - known} not known"
+    if lesions["diameter_mm"]:
+        told += f"; {_range(lesions['diameter_mm'], 1)} mm across, as spheres of their volume"
+    return told
 
 
 def _histogram_lines(console: Console, geometry: Mapping[str, Any] | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""breastseg inspect, where the data are CT series, their masks in DICOM, or a NIfTI volume."""
+"""breastseg inspect, where the data are volumes: CT series, their masks in DICOM, or NIfTI."""
 
 import logging
 from functools import partial
@@ -8,13 +8,12 @@ import numpy as np
 
 from breastseg.core.errors import InputError
 from breastseg.core.image import Pixels
-from breastseg.datasets.inspection.volume_marks import Sight
+from breastseg.datasets.inspection.volume_marks import Sight, look_away
+from breastseg.datasets.inspection.volume_record import VolumeInspection
 from breastseg.datasets.inspection.volumes import (
     MaskChoice,
-    VolumeInspection,
     find_volumes,
     list_structures,
-    look_away,
 )
 from breastseg.datasets.inspection.volumes import inspect_volumes as inspect_tree
 from breastseg.io.atomic import write_json, write_text
@@ -37,14 +36,14 @@ log = logging.getLogger(__name__)
 
 
 def holds_volumes(data: Path) -> bool:
-    """Whether a path is a tree of DICOM studies with CT series, one CT file, or a NIfTI volume."""
+    """Whether a path is a data set of volumes, one file of a CT series, or a NIfTI volume."""
     if data.is_file() and is_nifti(data):
         return True
     try:
         found = find_volumes(data, on_fault=lambda fault: None)
     except InputError:
         return False
-    return any(case.series_paths for case in found.cases)
+    return any(case.is_volume for case in found.cases)
 
 
 def inspect_volumes(
@@ -60,7 +59,7 @@ def inspect_volumes(
 
     Args:
         data: a folder with CT series, and SEG or RTSTRUCT files that refer to them; one file of
-            a CT series; or a NIfTI volume.
+            a CT series; nnU-Net raw with NIfTI; or a NIfTI volume.
         choice: which structures are measured, and how; all of them by default.
         resample_tilt: straighten the slices of a tilted gantry; they are refused otherwise.
         workers: processes that decode long compressed series; 1 starts none.
@@ -68,7 +67,7 @@ def inspect_volumes(
         reading: told of the progress.
 
     Raises:
-        LayoutError: there is no such folder, or no CT series in it.
+        LayoutError: there is no such folder, or no volume in it.
         OutputError: the report cannot be written.
     """
     choice = choice or MaskChoice()

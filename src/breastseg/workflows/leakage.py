@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from breastseg.datasets import volume_groups
 from breastseg.datasets.sketches import ALIKE, SAME_PICTURE, nearest
 from breastseg.datasets.splits import DataSplit
 from breastseg.training.checkpoint import Run
@@ -23,6 +24,15 @@ NO_SKETCHES = (
     "Near duplicates were not looked for: the run folder has no sketches.npz, as it was made by "
     "an older version or somebody took it out. Only identical files are known again."
 )
+BY_VOLUME = (
+    "The data set does not name the patient of every volume: those without one are groups of their "
+    "own, so that two scans of one patient may be on both sides."
+)
+NO_NEAR_VOLUMES = (
+    "Near duplicates of volumes are not looked for. Only identical files are known again: not a "
+    "scan that was cropped, resampled or saved anew."
+)
+OTHER_SCANS = "Other scans of the same patients can't be known again."
 OTHER_DATA = (
     "Other images of the same patients can't be known again, nor pictures that were turned, padded "
     "or cropped by more than a twentieth of a side."
@@ -77,14 +87,24 @@ def leakage_certificate(
 
 def _not_checked(model: Model, exposure: Exposure) -> list[str]:
     told = []
+    run = model.runs[0]
+    if run.recipe.volume is not None:
+        return _not_checked_of_volumes(run, exposure)
     if exposure.num_compared + exposure.num_not_compared:
         told.append(OTHER_DATA)
     else:
-        by_resemblance = "near-duplicate" in model.runs[0].split.method
+        by_resemblance = "near-duplicate" in run.split.method
         told.append(BY_RESEMBLANCE if by_resemblance else BY_PATIENT)
-    if read_sketches(model.runs[0].path, model.runs[0].content) is None:
+    if read_sketches(run.path, run.content) is None:
         told.append(NO_SKETCHES)
     return told
+
+
+def _not_checked_of_volumes(run: Run, exposure: Exposure) -> list[str]:
+    if exposure.num_compared + exposure.num_not_compared:
+        return [OTHER_SCANS, NO_NEAR_VOLUMES]
+    is_named = run.split.kind_of_groups == volume_groups.BY_PATIENT
+    return [BY_PATIENT if is_named else BY_VOLUME, NO_NEAR_VOLUMES]
 
 
 def _shared(run: Run) -> dict[str, Any]:

@@ -5,14 +5,21 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from breastseg.datasets import volume_groups
 from breastseg.datasets.splits import DataSplit
 from breastseg.training.model import Model
 from breastseg.training.sketch_file import save_sketches
-from breastseg.workflows.leakage import leakage_certificate
+from breastseg.workflows.leakage import (
+    BY_PATIENT,
+    BY_VOLUME,
+    NO_NEAR_VOLUMES,
+    OTHER_SCANS,
+    leakage_certificate,
+)
 from breastseg.workflows.seen_before import Exposure, Seen
 
 
-def run_of(name="run", *, method="near-duplicate group", content=None, regrouped=None):
+def run_of(name="run", *, method="near-duplicate group", content=None, regrouped=None, volume=None):
     """A run on four images in three groups; `content` makes two of one content."""
     parts = {"train": ("a", "b"), "calibration": ("c",), "test": ("d",)}
     groups = {"a": "1", "b": "1", "c": "2", "d": "3"} | (regrouped or {})
@@ -20,6 +27,7 @@ def run_of(name="run", *, method="near-duplicate group", content=None, regrouped
     return SimpleNamespace(
         path=Path("/nowhere") / name,
         split=split,
+        recipe=SimpleNamespace(volume=volume),
         content=content or {each: f"sha {each}" for each in groups},
     )
 
@@ -95,3 +103,14 @@ def test_near_duplicates_of_two_patients_are_counted(tmp_path):
     found = certify({}, run)
     assert found["runs"][0]["near_duplicates_shared"] == 1
     assert len(found["not_checked"]) == 1
+
+
+def test_of_volumes_near_duplicates_are_not_looked_for():
+    named, unnamed = (
+        run_of(method=method, volume=True)
+        for method in (volume_groups.BY_PATIENT, volume_groups.BY_VOLUME)
+    )
+    assert certify({"d": "sha d"}, named)["not_checked"] == [BY_PATIENT, NO_NEAR_VOLUMES]
+    assert certify({"d": "sha d"}, unnamed)["not_checked"] == [BY_VOLUME, NO_NEAR_VOLUMES]
+    other = certify({"x": "sha x"}, named, is_own_data=False, num_not_compared=1)
+    assert other["not_checked"] == [OTHER_SCANS, NO_NEAR_VOLUMES]

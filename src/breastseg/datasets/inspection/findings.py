@@ -104,6 +104,12 @@ KINDS: dict[str, Kind] = {
         "A segment or ROI cannot be brought onto its series",
         "Do what the message says; nothing, if it is no lesion: choose others by --label.",
     ),
+    "lesions-unnamed": Kind(
+        _LOOK,
+        "Nothing says which segments or ROIs are lesions",
+        "Name them in lesions.json beside the data, to train or score on it; see "
+        "docs/how-to/bring-your-own-data.md.",
+    ),
     "mask-note": Kind(
         _NOTE, "A mask was read, with a remark", "See docs/reference/masks.md for the rules."
     ),

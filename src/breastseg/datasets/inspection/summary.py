@@ -29,12 +29,12 @@ def summarise(data_set: DataSet, records: Sequence[Record]) -> dict[str, Any]:
         "patients": len(patients) or None,
         "images_without_patient": sum(case.patient_id is None for case in data_set.cases),
         "folds": dict(sorted(folds.items())),
-        "rows": _spread([each.num_rows for each in pictures]),
-        "columns": _spread([each.num_columns for each in pictures]),
+        "rows": spread([each.num_rows for each in pictures]),
+        "columns": spread([each.num_columns for each in pictures]),
         "spacings_mm": sorted(spacings)[:10],
-        "lowest_grey": _spread([each.lowest for each in pictures]),
-        "highest_grey": _spread([each.highest for each in pictures]),
-        "brightness": _spread([each.brightness for each in pictures]),
+        "lowest_grey": spread([each.lowest for each in pictures]),
+        "highest_grey": spread([each.highest for each in pictures]),
+        "brightness": spread([each.brightness for each in pictures]),
         **_lesions(records),
     }
 
@@ -46,12 +46,12 @@ def _lesions(records: Sequence[Record]) -> dict[str, Any]:
         "lesion_free": sum(not mask.areas_px for mask in masks),
         "lesions": sum(len(mask.areas_px) for mask in masks),
         "several_lesions": sum(len(mask.areas_px) > 1 for mask in masks),
-        "lesion_area_px": _spread([area for mask in masks for area in mask.areas_px]),
-        "lesion_share": _spread([mask.share for mask in masks if mask.areas_px]),
+        "lesion_area_px": spread([area for mask in masks for area in mask.areas_px]),
+        "lesion_share": spread([mask.share for mask in masks if mask.areas_px]),
     }
 
 
-def _spread(values: Sequence[float]) -> dict[str, float] | None:
+def spread(values: Sequence[float]) -> dict[str, float] | None:
     """Return smallest, median and largest; None of no values."""
     if not values:
         return None

@@ -1,5 +1,6 @@
 """The structures that were drawn on a series, as one label map to look at."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,14 @@ class Sight:
     number: int | None = None
     through: str | None = None
     in_hu: bool = True
+
+
+Look = Callable[[Sight], None]
+"""Told of each volume that was read; it must not keep the pixels."""
+
+
+def look_away(sight: Sight) -> None:
+    """Draw nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class Marks:
             shown = (here > 0) & (np.array(covered)[drawn] > size)
             drawn[shown] = np.where(here[shown] == largest, number, number + 1)
 
-    def sight(self, case_id: str, image: Image) -> Sight:
+    def sight(self, case_id: str, image: Image, *, in_hu: bool = True) -> Sight:
         """Return what to look at: lesions rather than organs, and the largest of them.
 
         A structure that smaller ones cover altogether is passed over.
@@ -85,9 +94,14 @@ class Marks:
             if (self.labels == number).any():
                 name = self._drawn[place].structure.name
                 return Sight(
-                    case_id=case_id, image=image, labels=self.labels, number=number, through=name
+                    case_id=case_id,
+                    image=image,
+                    labels=self.labels,
+                    number=number,
+                    through=name,
+                    in_hu=in_hu,
                 )
-        return unmarked(case_id, image)
+        return unmarked(case_id, image, in_hu=in_hu)
 
 
 def unmarked(case_id: str, image: Image, *, in_hu: bool = True) -> Sight:

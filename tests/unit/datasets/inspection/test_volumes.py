@@ -1,5 +1,6 @@
 """What an inspection says of CT series and their masks, code by code."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ from pydicom import dcmread
 
 from breastseg.core.image import Image
 from breastseg.datasets.inspection.volume_geometry import describe_geometry
+from breastseg.datasets.inspection.volume_record import VolumeInspection
 from breastseg.datasets.inspection.volumes import (
     MaskChoice,
-    VolumeInspection,
     inspect_volumes,
     list_structures,
 )
+from breastseg.io.nifti import write_nifti
 from tests.dicom_masks import OBLIQUE, square, write_ct, write_rtstruct
 
 
@@ -65,7 +67,7 @@ def test_structures_are_measured_one_by_one(tmp_path: Path) -> None:
     }
     write_rtstruct(tmp_path / "rt.dcm", series, rois)
     inspection = inspected(tmp_path)
-    assert codes(inspection) == ["structure-refused", "mask-note"]
+    assert codes(inspection) == ["structure-refused", "lesions-unnamed", "mask-note"]
     assert not inspection.spoils
     (case,) = inspection.to_document()["cases"]
     two, gap, beyond = case["masks"][0]["structures"]
@@ -126,3 +128,52 @@ def test_a_mask_file_alone_is_listed(tmp_path: Path) -> None:
     ]
     assert (listed["series_named"], listed["images_named"]) == (1, 1)
     assert [each["name"] for each in list_structures(path, ["B"])["structures"]] == ["b"]
+
+
+# --- sets of volumes ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nifti_set(tmp_path: Path) -> Path:
+    """Three CT volumes of 2 mm3 voxels: two lesions of 4 and 32 voxels, none, and a wrong mask."""
+    masks = {name: np.zeros((4, 8, 8), np.float32) for name in ("a", "b")}
+    masks["a"][:1, :2, :2] = masks["a"][2:, 4:, 4:] = 1
+    masks["c"] = np.zeros((3, 8, 8), np.float32)
+    affine = np.diag([2.0, 1.0, 1.0, 1.0])
+    for folder in ("imagesTr", "labelsTr"):
+        (tmp_path / folder).mkdir()
+    for name, mask in masks.items():
+        pixels = np.full((4, 8, 8), -50.0, np.float32)
+        pixels[0, 0, 0] = -1000
+        write_nifti(
+            tmp_path / "imagesTr" / f"{name}_0000.nii.gz", Image(pixels=pixels, affine=affine)
+        )
+        write_nifti(tmp_path / "labelsTr" / f"{name}.nii.gz", Image(pixels=mask, affine=affine))
+    description = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "lesion": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps({**description, "file_ending": ".nii.gz"}))
+    return tmp_path
+
+
+def test_a_set_of_nifti_volumes_is_inspected_with_its_lesions(nifti_set: Path) -> None:
+    inspection = inspected(nifti_set)
+    assert codes(inspection) == ["mask-refused", "mask-empty"]
+    summary = inspection.summary()
+    assert (summary["volumes"], summary["in_hu"], summary["patients"]) == (3, True, None)
+    assert summary["spacing_mm"]["slice"] == {"min": 2, "median": 2, "max": 2}
+    assert (summary["lowest"]["min"], summary["highest"]["max"]) == (-1000, -50)
+    lesions = summary["lesions"]
+    assert (lesions["volumes_known"], lesions["lesion_free"], lesions["count"]) == (2, 1, 2)
+    assert lesions["volume_mm3"] == {"min": 8, "median": 36, "max": 64}
+    assert lesions["diameter_mm"]["max"] == pytest.approx((6 / np.pi * 64) ** (1 / 3), abs=1e-3)
+
+
+def test_lesions_of_a_tree_are_counted_where_they_are_named(tmp_path: Path) -> None:
+    series = write_ct(tmp_path / "ct")
+    rois = {"GTV": [square(1, 1.5, 3.5), square(4, 7.5, 9.5)], "heart": [square(1, 5.5, 7.5)]}
+    write_rtstruct(tmp_path / "rt.dcm", series, rois)
+    assert inspected(tmp_path).summary()["lesions"]["volumes_known"] == 0
+    (tmp_path / "lesions.json").write_text('{"structures": ["gtv*"]}')
+    inspection = inspected(tmp_path)
+    assert codes(inspection) == []
+    summary = inspection.summary()
+    assert (summary["structures"], summary["lesions"]["count"]) == (2, 2)
