@@ -35,7 +35,8 @@ DEFINITIONS: Mapping[str, str] = {
     "0 where nothing was marked",
     "precision": "over the images with a lesion in which something was marked",
     "hd95": "the larger of the two directed 95th percentiles of the distances between the "
-    "outlines; over the images with a lesion in which something was marked",
+    "outlines; over the images with a lesion in which something was marked; what is marked far "
+    "from any lesion, as in a volume, decides it",
     "hd": "the largest of these distances; one stray pixel decides it",
     "assd": "the mean of these distances, both directions together",
     "nsd": "share of both outlines that lies within the tolerance of the other; over the images "

@@ -40,7 +40,7 @@ def read_volume_mask(path: Path, image: Image) -> Mask:
     values = _on_grid(path, image)
     inside = values[values != 0]
     whole = bool((inside == np.rint(inside)).all())
-    lowest, highest = float(inside.min(initial=1)), float(inside.max(initial=0))
+    lowest, highest = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
     if not whole or lowest < 0 or (highest > HIGHEST_LABEL and lowest != highest):
         kind = "fractions" if not whole else f"values from {lowest:g} to {highest:g}"
         raise ReferenceMaskError(

@@ -157,6 +157,10 @@ def _lesion_tiles(document: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     if detection is None or not detection["num_lesions"]:
         return
     shown = detection["at_threshold"]
+    if (volumes := document.get("volumes")) and detection["froc"]:
+        size, rate = volumes["large_from_mm"], volumes["rate"]
+        name = f"Lesions of {size:g} mm and more found, at {rate:g} false positive per volume"
+        yield _tile(name, volumes["large"], "none among these")
     yield _tile("Lesions found", shown["lesion_sensitivity"], "no lesion")
     name = f"False positives per {noun_of(document)}"
     yield _tile(name, shown["false_positives_per_image"], "", digits=2)

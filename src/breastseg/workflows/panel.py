@@ -8,14 +8,19 @@ import numpy as np
 from breastseg.core.errors import InputError, LayoutError
 from breastseg.core.image import Case
 from breastseg.datasets.cases import CaseFiles, read_case
-from breastseg.evaluation.baselines import ALL_BACKGROUND, ConstantMask, best_constant_mask
+from breastseg.evaluation.baselines import (
+    ALL_BACKGROUND,
+    ConstantMask,
+    best_constant_mask,
+    whole_region,
+)
 from breastseg.evaluation.case_score import CaseScore, score_case
 from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.scorecard import Contender
 from breastseg.workflows.contestants import Answer, Contestant, GivenContestant
 from breastseg.workflows.given_evidence import GivenEvidence
 from breastseg.workflows.progress import Reading
-from breastseg.workflows.volume_evidence import WHOLE_BREASTS, WHOLE_BREASTS_TOLD, VolumeEvidence
+from breastseg.workflows.volume_evidence import VolumeEvidence
 
 _SHOWN_FAULTS = 5
 CHOSEN_ON = "the scored images' own references"
@@ -96,7 +101,7 @@ def judge(panel: Panel, cases: Sequence[CaseFiles], reading: Reading) -> Judged:
         raise InputError(_told(faults, len(cases)))
     floor = [(each.name, each.description + IN_ITS_FAVOUR) for each in constants]
     if volumes is not None:
-        floor.append((WHOLE_BREASTS, WHOLE_BREASTS_TOLD))
+        floor.append((whole_region().name, whole_region().description))
     return Judged(
         contenders=_contenders(panel.names(), floor, list(zip(*rows, strict=True))),
         evidence=evidence,

@@ -11,12 +11,6 @@ from breastseg.evaluation.scorecard import plain
 from breastseg.evaluation.volume_detection import summarise_volumes
 from breastseg.pipeline.breast_region import find_breasts
 
-WHOLE_BREASTS = "whole breasts"
-WHOLE_BREASTS_TOLD = (
-    "every voxel of the breast region is marked, found without a network; nothing where no breast "
-    "is found"
-)
-
 
 class VolumeEvidence:
     """Gathered volume by volume: a few numbers of each lesion."""
