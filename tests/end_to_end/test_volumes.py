@@ -51,6 +51,9 @@ def test_a_tree_is_inspected_with_volumes(breastseg, tree, tmp_path):
     assert case["masks"][0]["structures"][0]["volume_mm3"] == pytest.approx(84)
     assert page.count("data:image/jpeg") == 1
     assert "Planes through &#39;Tumour&#39;" in page
+    assert case["breasts"]["sides"] == []
+    assert "no lung was found" in case["breasts"]["refusal"]
+    assert "no lung was found" in page
 
 
 def test_a_tilted_series_is_refused_and_straightened_on_request(breastseg, tmp_path):
@@ -87,6 +90,8 @@ def test_planes_go_through_the_tumour_of_a_real_series(shared_data, breastseg, t
     page = (tmp_path / "report" / "inspection.html").read_text()
     assert "Planes through &#39;Tumor_c40&#39;" in page
     assert "head first, supine, as the files claim (HFS)" in page
+    assert "The breast region, in planes through the" in page
+    assert "hardly any gland" in page
     assert len(page) < 400_000
 
 

@@ -72,20 +72,42 @@ def phantom_ultrasound(
 
 @phantom_app.command("ct")
 def phantom_ct(
-    output: Annotated[Path, typer.Option(help="A new folder.")],
+    output: Annotated[Path, typer.Option(help="A new folder, or one to go on with.")],
     num_cases: Annotated[int, typer.Option(min=1, help="How many scans.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
     kind: Annotated[
         Literal["dicom", "nifti"],
         typer.Option("--format", help="DICOM series with SEG, or NIfTI as nnU-Net raw."),
     ] = "dicom",
+    shape: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(min=4, help="Slices, rows and columns.", show_default="96 256 256"),
+    ] = None,
+    pose: Annotated[
+        Literal["supine", "prone"] | None,
+        typer.Option(help="How she lies.", show_default="every fourth prone"),
+    ] = None,
+    density: Annotated[
+        Literal["a", "b", "c", "d"] | None,
+        typer.Option(help="Density class.", show_default="by its share among women"),
+    ] = None,
+    num_lesions: Annotated[
+        int | None,
+        typer.Option(min=0, max=9, help="Lesions of each.", show_default="0 to 3"),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes.", show_default="all cores")
+    ] = None,
     into: Annotated[
         Path | None,
         typer.Option(help="A lesion-free CT (series or NIfTI) to put lesions into instead."),
     ] = None,
     breasts: Annotated[
         Path | None,
-        typer.Option(help="With --into: NIfTI mask on its grid, 1 right and 2 left breast."),
+        typer.Option(
+            help="With --into: NIfTI mask on its grid, 1 right and 2 left breast.",
+            show_default="found in the scan",
+        ),
     ] = None,
     contrast: Annotated[
         bool, typer.Option("--contrast", help="With --into: the CT was made with contrast.")
@@ -93,31 +115,46 @@ def phantom_ct(
 ) -> None:
     """Make chest CT phantoms with breasts and lesions, and the whole truth in truth/.
 
-    A scan takes about 8 s of one core. With --into, lesions are put into the breasts of a real
-    scan instead. A score on simulated lesions says nothing about patients.
+    A scan takes about 8 s of one core. The same command goes on where it was stopped. With
+    --into, lesions are put into the breasts of a real scan instead. A score on simulated
+    lesions says nothing about patients.
     """
     from breastseg.core.errors import InputError
-    from breastseg.workflows import phantom as workflow
+    from breastseg.datasets.phantom_ct.phantom import DEFAULT_SHAPE, PhantomSettings
+    from breastseg.io.worker_processes import num_cpus
+    from breastseg.workflows import phantom, phantom_insertion
+    from breastseg.workflows.progress import WorkBar
 
-    def progress(done: int, total: int) -> None:
-        typer.echo(f"{done} of {total} scans", err=True)
-
-    if (into is None) != (breasts is None):
-        raise InputError("--into and --breasts go together: a scan, and where its breasts are.")
-    if into is None or breasts is None:
-        done = workflow.make_ct_phantoms(
-            output, num_cases=num_cases, seed=seed, kind=kind, progress=progress
+    if into is None and (breasts is not None or contrast):
+        raise InputError("--breasts and --contrast say something of a scan: give it with --into.")
+    if into is not None and any(each is not None for each in (shape, pose, density, num_lesions)):
+        raise InputError(
+            "--shape, --pose, --density and --num-lesions are of phantoms: leave them out with "
+            "--into."
         )
-        return typer.echo(done)
-    phase: Literal["venous", "unenhanced"] = "venous" if contrast else "unenhanced"
-    done = workflow.insert_ct_lesions(
-        into,
-        breasts,
-        output,
-        num_cases=num_cases,
-        seed=seed,
-        kind=kind,
-        phase=phase,
-        progress=progress,
-    )
+    with WorkBar() as bar:
+        if into is None:
+            settings = PhantomSettings(
+                shape=shape or DEFAULT_SHAPE, pose=pose, density=density, num_lesions=num_lesions
+            )
+            done = phantom.make_ct_phantoms(
+                output,
+                num_cases=num_cases,
+                seed=seed,
+                kind=kind,
+                settings=settings,
+                workers=workers or num_cpus(),
+                progress=bar,
+            )
+        else:
+            done = phantom_insertion.insert_ct_lesions(
+                into,
+                output,
+                breasts=breasts,
+                num_cases=num_cases,
+                seed=seed,
+                kind=kind,
+                phase="venous" if contrast else "unenhanced",
+                progress=bar,
+            )
     typer.echo(done)

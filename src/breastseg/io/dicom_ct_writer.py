@@ -36,7 +36,7 @@ class Identity:
     """Whose series it is. Two series of the same identity have the same UIDs.
 
     patient_id: such as "phantom-1-0001".
-    patient_position: DICOM's term, such as HFS or HFP.
+    patient_position: DICOM's term, such as HFS or HFP; "" where it is not known.
     copy: what tells several series of one patient apart.
     """
 

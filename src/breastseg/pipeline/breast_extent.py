@@ -100,10 +100,12 @@ def _side(
     front = (angle >= _FRONT_DEGREES[0]) & (angle <= _THICKEST_DEGREES)
     thickness = float(np.percentile(layer[inside, front], 95))
     rim = float(np.clip(_RIM_SHARE * thickness, *_RIM_MM))
-    if fat_mm < _FAT_SHARE * thickness:
-        rim = max(rim, fat_mm + _OVER_FAT_MM)
     thick = np.zeros(layer.shape, bool)
     thick[inside] = layer[inside] > rim
+    if fat_mm < _FAT_SHARE * thickness:
+        below = np.minimum.accumulate(layer, axis=0)
+        over = np.where(below < _FAT_SHARE * thickness, below, fat_mm) + _OVER_FAT_MM
+        thick &= layer > np.maximum(over, fat_mm + _OVER_FAT_MM)
     thick &= (angle >= _MEDIAL_DEGREES) & (angle <= _LATERAL_DEGREES)
     return SideExtent(_connected(thick, level_mm), thickness)
 

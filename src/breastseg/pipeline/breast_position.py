@@ -14,13 +14,13 @@ from breastseg.core.image import Image, LabelMap
 from breastseg.core.orientation import anatomy_of
 from breastseg.pipeline.breast_region import SIDES, SKIN_HU, BreastRegion, Side
 from breastseg.pipeline.field_of_view import edge_of_field
+from breastseg.pipeline.nipple import nipple_among
 
 Quadrant = Literal["upper outer", "upper inner", "lower outer", "lower inner", "central"]
 
 _CENTRAL_MM = 10.0
 _NIPPLE_OFF_EDGE_MM = 10.0
-_TOP_SHARE = 0.01
-_SEARCHED = 4000
+_SEARCHED = 20_000
 
 Points = Float64[np.ndarray, "points 3"]
 Places = Float64[np.ndarray, "places 3"]
@@ -117,8 +117,8 @@ def locate_lesions(
 def find_nipples(region: BreastRegion, image: Image) -> Mapping[Side, Nipple]:
     """Return the estimated nipple of each breast of which one can be told.
 
-    It is the point of the skin farthest from the chest wall. None is told of a flat side, of a
-    single slice, and where that point lies at the end of the picture: the nipple may be beyond.
+    See pipeline.nipple. None is told of a flat side, of a single slice, and within 10 mm of the
+    end of the picture, where the nipple may lie beyond.
 
     Raises:
         GeometryError: the image has no affine.
@@ -146,7 +146,7 @@ class _Breasts:
         self._affine = self.anatomy.affine_to_lps(image.affine, image.pixels.shape)
         self._sides = {each.side: each for each in region.sides}
         self._edge = edge_of_field(self._pixels)
-        self._wall = KDTree(region.chest_wall) if len(region.chest_wall) else None
+        self._wall = _tree(region.chest_wall)
         self._boxes = ndimage.find_objects(self._labels, max_label=len(SIDES))
         self._skins: dict[Side, KDTree | None] = {}
         self._nipples: dict[Side, Nipple | None] = {}
@@ -180,10 +180,13 @@ class _Breasts:
     def _in_mm(self, places: np.ndarray) -> Points:
         return np.asarray(places @ self._affine[:3, :3].T + self._affine[:3, 3])
 
+    def _in_voxels(self, points: Points) -> Places:
+        return np.linalg.solve(self._affine[:3, :3], (points - self._affine[:3, 3]).T).T
+
     def _skin(self, side: Side) -> KDTree | None:
         if side not in self._skins:
             points = self._skin_points(side)
-            self._skins[side] = KDTree(points) if len(points) else None
+            self._skins[side] = _tree(points)
         return self._skins[side]
 
     def _skin_points(self, side: Side) -> Points:
@@ -207,22 +210,21 @@ class _Breasts:
             return None
         points = skin.data[:: max(1, len(skin.data) // _SEARCHED)]
         depth, foot = self._wall.query(points)
-        # The middle of the most protruding points: a single one would follow the noise.
-        top = depth >= np.quantile(depth, 1 - _TOP_SHARE)
-        position = points[top].mean(axis=0)
-        outward = (position - self._wall.data[foot[top]].mean(axis=0)) * [1, 1, 0]
-        length = np.linalg.norm(outward)
-        if not length or self._near_end(position):
-            return None
-        return Nipple(position=position, outward=outward / length)
-
-    def _near_end(self, position: Point) -> bool:
-        """Return whether a point is near the end of the picture."""
         spacing = np.linalg.norm(self._affine[:3, :3], axis=0)
-        level, *place = np.linalg.solve(self._affine[:3, :3], position - self._affine[:3, 3])
-        beyond = min(level, len(self._pixels) - 1 - level) * spacing[0]
-        beside = np.linalg.norm((np.argwhere(self._edge) - place) * spacing[1:], axis=1).min()
-        return bool(min(beyond, beside) < _NIPPLE_OFF_EDGE_MM)
+        places = self._in_voxels(points)
+        found = nipple_among(places, depth, self._pixels, spacing)
+        if found is None or self._near_end(places[found], spacing):
+            return None
+        position = points[found]
+        outward = (position - self._wall.data[foot[found]]) * [1, 1, 0]
+        length = np.linalg.norm(outward)
+        return Nipple(position=position, outward=outward / length) if length else None
+
+    def _near_end(self, place: Point, spacing_mm: Point) -> bool:
+        """Return whether a place is near the end of the picture."""
+        beyond = min(place[0], len(self._pixels) - 1 - place[0]) * spacing_mm[0]
+        beside = (np.argwhere(self._edge) - place[1:]) * spacing_mm[1:]
+        return bool(min(beyond, np.linalg.norm(beside, axis=1).min()) < _NIPPLE_OFF_EDGE_MM)
 
 
 def _faces(inside: Mask, air: Mask, axis: int) -> Places:
@@ -234,6 +236,11 @@ def _faces(inside: Mask, air: Mask, axis: int) -> Places:
         places[:, axis] += 0.5
         found.append(places)
     return np.concatenate(found)
+
+
+def _tree(points: Points) -> KDTree | None:
+    # Few are asked for: a tree that is quick to build is worth more than one quick to ask.
+    return KDTree(points, balanced_tree=False, compact_nodes=False) if len(points) else None
 
 
 def _nearest(tree: KDTree | None, points: Points) -> float | None:

@@ -8,7 +8,7 @@ what was found is said in words.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -68,6 +68,17 @@ class BreastSide:
         thin = self.thickness_mm < _FLAT_MM and self.gland_share < _FLAT_SHARE
         return thin and "field of view" not in self.cut_by
 
+    def to_document(self) -> dict[str, Any]:
+        """Return it in plain values."""
+        return {
+            "side": self.side,
+            "volume_ml": round(self.volume_ml, 1),
+            "thickness_mm": round(self.thickness_mm, 1),
+            "gland_share": round(self.gland_share, 4),
+            "flat": self.flat,
+            "cut_by": list(self.cut_by),
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreastRegion:
@@ -90,6 +101,14 @@ class BreastRegion:
     def in_words(self) -> tuple[str, ...]:
         """Return what was found, a sentence each."""
         return (self.refusal,) if self.refusal else tuple(self._sentences())
+
+    def to_document(self) -> dict[str, Any]:
+        """Return what was found in plain values; no voxel."""
+        return {
+            "refusal": self.refusal,
+            "sentences": list(self.in_words()),
+            "sides": [each.to_document() for each in self.sides],
+        }
 
     def _sentences(self) -> Iterator[str]:
         for each in self.sides:
@@ -264,6 +283,8 @@ def _measured(
 def _cuts(mask: np.ndarray, areas_mm2: np.ndarray, pixels: np.ndarray) -> Iterator[Cut]:
     if (mask.any(axis=0) & edge_of_field(pixels)).any():
         yield "field of view"
+    if len(mask) == 1:
+        return
     if areas_mm2[0] > _CUT_MM2:
         yield "lowest slice"
     if areas_mm2[-1] > _CUT_MM2:

@@ -32,6 +32,7 @@ _WIDEST_GAP_MM = (6.0, 2.0)
 _DEEPEST_MUSCLE_MM = (40.0, 24.0)
 """Before the pectoral muscles, which lie upon each other with fat between, and at the sides,
 where the serratus lies upon the ribs and the next soft tissue is gland."""
+_SIDES_DIFFER_MM = 4.0
 _SKIN_MM = 6.0
 _BULK_HU = 0.0
 _BULK_MM = 5.0
@@ -256,7 +257,16 @@ def _muscle(rays: _Rays, cage: Field, level_mm: float) -> Field:
     deep = rays.of(tissue.skin_depth_mm > _SKIN_MM)
     soft = (hu > _MUSCLE_HU) & deep
     thickness = _muscle_depth(soft, np.rint(cage / RADIUS_STEP_MM).astype(np.intp))
-    return _smooth(thickness, level_mm, across_mm=30, degrees=16, percentile=50)
+    return _as_thin_as_beside(_smooth(thickness, level_mm, across_mm=30, degrees=16, percentile=50))
+
+
+def _as_thin_as_beside(thickness: Field) -> Field:
+    """Return thicknesses that differ little between right and left, as muscles do.
+
+    What is much thicker on one side is gland that lies on the muscle.
+    """
+    beside = thickness[:, ::-1] + _SIDES_DIFFER_MM
+    return np.where(np.abs(ANGLES) <= _FRONT_DEGREES, np.minimum(thickness, beside), thickness)
 
 
 def _muscle_depth(soft: Bool[np.ndarray, "levels angles radii"], start: np.ndarray) -> Field:

@@ -73,10 +73,12 @@ class Style:
     by_model: lesions are outlined as what a model marked, otherwise as what a reader drew.
     window: which values are shown.
     both: labels are sums instead, MARKED where a model has marked and DRAWN where a reader drew.
+    author: who drew the outlines, where that is neither.
     """
 
     by_model: bool
     window: Window = SOFT_TISSUE
+    author: str | None = None
     both: bool = False
 
     def lines(self, labels: np.ndarray) -> list[Line]:
@@ -89,7 +91,10 @@ class Style:
     def key(self) -> list[tuple[str, bool]]:
         """Return who is outlined, and whether by the line of a model."""
         both = [("model", True), ("reader", False)]
-        return both if self.both else [both[0] if self.by_model else both[1]]
+        if self.both:
+            return both
+        name, by_model = both[0] if self.by_model else both[1]
+        return [(self.author or name, by_model)]
 
 
 def lesion_picture(viewer: Viewer, lesion: VolumeLesion, style: Style) -> Colour:
@@ -126,24 +131,39 @@ def middle_picture(viewer: Viewer, style: Style) -> Colour:
 def survey_picture(viewer: Viewer, number: int | None, window: Window) -> Colour:
     """Return three planes through a structure, or through the middle where nothing was drawn.
 
-    Planes of a volume of one slice that would be lines are left out.
+    All labels are outlined as what a reader drew. Planes of a volume of one slice that would be
+    lines are left out.
 
     Args:
-        number: the label to look at, each plane where it is largest; all labels are outlined as
-            what a reader drew.
+        number: the label to look at, each plane where it is largest.
     """
+    style = Style(by_model=False, window=window)
+    return _survey(viewer, number, style, None if number is None else "masks")
+
+
+def region_picture(viewer: Viewer, number: int) -> Colour:
+    """Return three planes through a breast, with the outlines of the breast region.
+
+    Args:
+        number: the label of the breast, each plane where it is largest.
+    """
+    style = Style(by_model=True, author="computed")
+    return _survey(viewer, number, style, "breast region")
+
+
+def _survey(viewer: Viewer, number: int | None, style: Style, caption: str | None) -> Colour:
+    """Draw three planes, the larger ones beside each other."""
     planes = [
         viewer.plane(name, viewer.middle(name) if number is None else viewer.fullest(name, number))
         for name in PLANES
     ]
     planes = [plane for plane in planes if min(plane.pixels.shape) > 1] or planes[:1]
-    style = Style(by_model=False, window=window)
     row = _row(planes, style, _WIDE_PANEL)
     if sum(panel.height for panel in row[1:]) + _GAP > row[0].height:
         row = _row(planes, style, PANEL)
     elif len(row) > 1:
         row = [row[0], _pile(row[1:])]
-    return sheet([row], style, None if number is None else "masks")
+    return sheet([row], style, caption)
 
 
 def _pile(panels: Sequence[Pillow.Image]) -> Pillow.Image:

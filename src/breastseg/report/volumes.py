@@ -1,7 +1,7 @@
 """What an inspection of volumes and masks found, in the terminal and as a page."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,9 @@ class VolumePicture:
         require_local(self.case_id, self.url)
 
 
-def volumes_page(document: Mapping[str, Any], pictures: Mapping[str, VolumePicture]) -> str:
+def volumes_page(
+    document: Mapping[str, Any], pictures: Mapping[str, Sequence[VolumePicture]]
+) -> str:
     """Return the page of an inspection of volumes.
 
     Args:
@@ -45,8 +47,8 @@ def volumes_page(document: Mapping[str, Any], pictures: Mapping[str, VolumePictu
     cases = [
         {
             "case": case,
-            "geometry": _described(case, document),
-            "picture": pictures.get(case["case"]),
+            "geometry": _described(case, document) | _breasts(case),
+            "pictures": pictures.get(case["case"], ()),
             "histogram": None if case["geometry"] is None else value_histogram(case["geometry"]),
             "structures": list(_structures(case["masks"])),
         }
@@ -79,16 +81,22 @@ def print_volumes(document: Mapping[str, Any]) -> None:
             grid.add_row("", name, Text(value))
         console.print(grid)
     for case in document["cases"]:
-        console.print(f"\n[bold]{case['case']}[/bold]  {case['patient'] or ''}")
-        grid = Table.grid(padding=(0, 2))
-        for name, value in _described(case, document).items():
-            grid.add_row("", name, Text(value))
-        for line in _histogram_lines(console, case["geometry"]):
-            grid.add_row("", "", Text(line))
-        console.print(grid)
-        if rows := list(_structures(case["masks"])):
-            console.print(_table(rows))
+        _print_case(console, case, document)
     print_findings(console, document)
+
+
+def _print_case(console: Console, case: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    console.print(f"\n[bold]{case['case']}[/bold]  {case['patient'] or ''}")
+    grid = Table.grid(padding=(0, 2))
+    for name, value in _described(case, document).items():
+        grid.add_row("", name, Text(value))
+    for line in _histogram_lines(console, case["geometry"]):
+        grid.add_row("", "", Text(line))
+    for name, value in _breasts(case).items():
+        grid.add_row("", name, Text(value))
+    console.print(grid)
+    if rows := list(_structures(case["masks"])):
+        console.print(_table(rows))
 
 
 def _volumes(summary: Mapping[str, Any]) -> str:
@@ -217,6 +225,11 @@ def _geometry(geometry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     name = "HU" if geometry["in_hu"] else "values"
     text = f"{values['min']:g} to {values['max']:g}, median {values['median']:g}{unit}"
     yield name, text
+
+
+def _breasts(case: Mapping[str, Any]) -> dict[str, str]:
+    breasts = case["breasts"]
+    return {} if breasts is None else {"breasts": "\n".join(breasts["sentences"])}
 
 
 def _claims(geometry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -57,3 +57,20 @@ def test_refuses_grids_on_which_lengths_have_no_meaning(broken):
         affine[:3, 2] = 0 if broken == "flat" else np.nan
     with pytest.raises(GeometryError):
         require_right_angles(affine)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1)])
+def test_the_turned_view_lies_where_the_array_lies(order, signs):
+    shape = (3, 4, 5)
+    affine = np.eye(4)
+    affine[:3, :3] = (np.eye(3) * [2.0, 0.5, 0.7] * signs)[:, order]
+    affine[:3, 3] = [7, -3, 11]
+    anatomy = anatomy_of(affine)
+    turned = anatomy.affine_to_lps(affine, shape)
+    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    world = places @ affine[:3, :3].T + affine[:3, 3]
+    for axis in range(3):
+        view = anatomy.to_lps(world[..., axis])
+        indices = np.stack(np.meshgrid(*map(np.arange, view.shape), indexing="ij"), axis=-1)
+        assert np.allclose(view, (indices @ turned[:3, :3].T + turned[:3, 3])[..., axis])

@@ -13,7 +13,8 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import case_groups
 from breastseg.datasets.phantom_ct.phantom import PhantomSettings
 from breastseg.datasets.volume_groups import BY_PATIENT, BY_PATIENT_OR_VOLUME, BY_VOLUME
-from breastseg.workflows.phantom import insert_ct_lesions, make_ct_phantoms
+from breastseg.workflows.phantom import make_ct_phantoms
+from breastseg.workflows.phantom_insertion import insert_ct_lesions
 
 SMALL = PhantomSettings(shape=(12, 64, 64), num_lesions=2, diameters_mm=(20.0, 24.0))
 
@@ -82,9 +83,8 @@ def test_copies_of_one_scan_are_one_group(tmp_path: Path, kind: str) -> None:
     scan, truth = source / "phantom-0001" / "ct", source / "truth" / "phantom-0001"
     breasts = truth / "breasts.nii.gz"
     for seed in (1, 2):
-        insert_ct_lesions(
-            scan, breasts, tmp_path / "sets" / f"{seed}", num_cases=2, seed=seed, kind=kind
-        )
+        output = tmp_path / "sets" / f"{seed}"
+        insert_ct_lesions(scan, output, breasts=breasts, num_cases=2, seed=seed, kind=kind)
     sets = [find_training_data(tmp_path / "sets" / f"{seed}", volumes=True) for seed in (1, 2)]
     cases = [case for each in sets for case in each.cases]
     # The second set, made later, is of the same scan.

@@ -24,7 +24,14 @@ GEOMETRY = {
 
 
 def document(geometry, findings=()):
-    case = {"case": "ct-1", "patient": None, "files": 2, "geometry": geometry, "masks": []}
+    case = {
+        "case": "ct-1",
+        "patient": None,
+        "files": 2,
+        "geometry": geometry,
+        "breasts": None,
+        "masks": [],
+    }
     summary = {
         "root": "studies",
         "layout": "DICOM tree",
@@ -79,7 +86,7 @@ def test_why_a_series_is_refused_stands_beside_it(capsys):
 
 def test_the_page_shows_planes_and_histogram(capsys):
     picture = VolumePicture(case_id="ct-1", url="data:image/jpeg;base64,AA", caption="Planes <1>")
-    page = volumes_page(document(GEOMETRY), {"ct-1": picture})
+    page = volumes_page(document(GEOMETRY), {"ct-1": [picture]})
     assert 'src="data:image/jpeg;base64,AA"' in page
     assert "Planes &lt;1&gt;" in page
     assert page.count("data:image/svg+xml") == 2

@@ -1,7 +1,9 @@
+import functools
 import json
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from breastseg.core.errors import InputError, OutputError
 from breastseg.datasets.cases import read_case
@@ -9,9 +11,21 @@ from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.phantom_ct.phantom import PhantomSettings, make_phantom_ct
 from breastseg.io.dicom_series import read_series
 from breastseg.io.nifti import read_nifti
-from breastseg.workflows.phantom import insert_ct_lesions, make_ct_phantoms
+from breastseg.workflows import phantom as workflow
+from breastseg.workflows.phantom import make_ct_phantoms
 
-SMALL = PhantomSettings(shape=(12, 64, 64), num_lesions=1, diameters_mm=(24.0, 28.0))
+LESION = {"num_lesions": 1, "diameters_mm": (24.0, 28.0)}
+SMALL = PhantomSettings(shape=(12, 64, 64), **LESION)
+PRONE = PhantomSettings(shape=(12, 48, 48), pose="prone", **LESION)
+TINY = PhantomSettings(shape=(4, 24, 24), num_lesions=0)
+
+# That the generator gives the same voxels for the same seed is tested beside it.
+make_once = functools.cache(make_phantom_ct)
+
+
+@pytest.fixture(autouse=True)
+def each_phantom_is_made_once(monkeypatch):
+    monkeypatch.setattr(workflow, "make_phantom_ct", make_once)
 
 
 def contents(folder):
@@ -29,27 +43,21 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, kind):
     assert first == second
 
 
-@pytest.mark.parametrize("pose", ["supine", "prone"])
-def test_a_dicom_phantom_comes_back_through_our_readers(tmp_path, pose):
-    settings = PhantomSettings(
-        shape=(12, 64, 64), pose=pose, num_lesions=1, diameters_mm=(24.0, 28.0)
-    )
+@pytest.mark.parametrize("settings", [SMALL, PRONE], ids=["supine", "prone"])
+def test_a_dicom_phantom_comes_back_through_our_readers(tmp_path, settings):
     folder = make_ct_phantoms(tmp_path / "set", num_cases=1, seed=2, settings=settings)
-    made = make_phantom_ct(2, 0, settings)
+    made = make_once(2, 0, settings)
     series = read_series(folder / "phantom-0001" / "ct")
     np.testing.assert_array_equal(series.image.pixels, made.image.pixels)
     np.testing.assert_allclose(series.image.affine, made.image.affine, atol=1e-4)
-    (case,) = read_dicom_cases(folder)
+    assert series.patient_position == ("HFP" if settings is PRONE else "HFS")
+    (case,) = (read_case(files) for files in find_data_set(folder, volumes=True).cases)
     np.testing.assert_array_equal(case.reference > 0, made.labels > 0)
-
-
-def read_dicom_cases(folder):
-    return [read_case(files) for files in find_data_set(folder, volumes=True).cases]
 
 
 def test_a_nifti_phantom_comes_back_with_its_truth(tmp_path):
     folder = make_ct_phantoms(tmp_path / "set", num_cases=1, seed=2, kind="nifti", settings=SMALL)
-    made = make_phantom_ct(2, 0, SMALL)
+    made = make_once(2, 0, SMALL)
     image = read_nifti(folder / "imagesTr" / "phantom-0001_0000.nii.gz")
     np.testing.assert_array_equal(image.pixels, made.image.pixels)
     np.testing.assert_allclose(image.affine, made.image.affine, atol=1e-3)
@@ -64,41 +72,60 @@ def test_a_nifti_phantom_comes_back_with_its_truth(tmp_path):
 
 
 def test_a_phantom_without_lesion_has_no_segmentation(tmp_path):
-    settings = PhantomSettings(shape=(6, 32, 32), num_lesions=0)
-    folder = make_ct_phantoms(tmp_path / "set", num_cases=1, settings=settings)
+    folder = make_ct_phantoms(tmp_path / "set", num_cases=1, settings=TINY)
     assert not (folder / "phantom-0001" / "seg.dcm").exists()
     truth = json.loads((folder / "truth" / "phantom-0001" / "truth.json").read_text())
     assert truth["lesions"] == []
 
 
-def test_lesions_are_put_into_a_scan_by_its_breast_mask(tmp_path):
-    plain = PhantomSettings(shape=(24, 96, 96), num_lesions=0)
-    source = make_ct_phantoms(tmp_path / "plain", num_cases=1, settings=plain)
-    scan = source / "phantom-0001" / "ct"
-    breasts = source / "truth" / "phantom-0001" / "breasts.nii.gz"
-    folder = insert_ct_lesions(scan, breasts, tmp_path / "set", num_cases=2, seed=1)
-    before = read_series(scan).image.pixels
-    for name in ("inserted-0001", "inserted-0002"):
-        after = read_series(folder / name / "ct").image.pixels
-        lesions = read_nifti(folder / "truth" / name / "lesions.nii.gz").pixels
-        assert lesions.any()
-        changed = after != before
-        assert 0 < changed.mean() < 0.1
-        assert (read_nifti(breasts).pixels[lesions > 0] > 0).mean() > 0.8
+def test_what_was_begun_is_gone_on_with_and_whole_cases_are_kept(tmp_path):
+    at_once = make_ct_phantoms(tmp_path / "once", num_cases=2, kind="nifti", settings=TINY)
+    folder = make_ct_phantoms(tmp_path / "set", num_cases=1, kind="nifti", settings=TINY)
+    first = folder / "imagesTr" / "phantom-0001_0000.nii.gz"
+    before = first.stat().st_mtime_ns
+    told = []
+    make_ct_phantoms(
+        folder, num_cases=2, kind="nifti", settings=TINY, progress=lambda *done: told.append(done)
+    )
+    assert first.stat().st_mtime_ns == before
+    assert told == [("phantoms", 2, 2)]
+    assert contents(folder) == contents(at_once)
 
 
-def test_a_mask_without_a_breast_is_refused(tmp_path):
-    plain = PhantomSettings(shape=(6, 48, 48), num_lesions=0)
-    source = make_ct_phantoms(tmp_path / "plain", num_cases=1, kind="nifti", settings=plain)
-    scan = source / "imagesTr" / "phantom-0001_0000.nii.gz"
-    empty = source / "truth" / "phantom-0001" / "lesions.nii.gz"
-    with pytest.raises(InputError, match="no lesion fits"):
-        insert_ct_lesions(scan, empty, tmp_path / "set")
+def test_a_case_that_was_cut_short_is_made_again(tmp_path):
+    folder = make_ct_phantoms(tmp_path / "set", num_cases=1, settings=TINY)
+    whole = contents(folder)
+    (folder / "truth" / "phantom-0001" / "truth.json").unlink()
+    (folder / "phantom-0001" / "ct" / "0002.dcm").unlink()
+    make_ct_phantoms(folder, num_cases=1, settings=TINY)
+    assert contents(folder) == whole
+
+
+def test_another_request_does_not_mix_with_what_is_there(tmp_path):
+    folder = make_ct_phantoms(tmp_path / "set", num_cases=1, seed=0, settings=TINY)
+    with pytest.raises(OutputError, match="seed is 1, was 0"):
+        make_ct_phantoms(folder, num_cases=1, seed=1, settings=TINY)
+
+
+def test_processes_make_the_same_files(tmp_path):
+    alone, shared = (
+        make_ct_phantoms(tmp_path / str(workers), num_cases=2, settings=TINY, workers=workers)
+        for workers in (1, 2)
+    )
+    assert contents(alone) == contents(shared)
+    patients = {dcmread(path).PatientID for path in shared.glob("*/ct/0001.dcm")}
+    assert len(patients) == 2
 
 
 def test_a_folder_with_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="new or empty"):
+        make_ct_phantoms(tmp_path, num_cases=1)
+
+
+def test_a_request_that_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / "phantoms.json").write_text("{")
+    with pytest.raises(OutputError, match="cannot be read"):
         make_ct_phantoms(tmp_path, num_cases=1)
 
 

@@ -20,11 +20,15 @@ _AXES = ("slice", "row", "column")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeRecord:
-    """One volume and its masks, in plain values; geometry is None where it is refused."""
+    """One volume and its masks, in plain values; geometry is None where it is refused.
+
+    breasts: BreastRegion.to_document() of a CT; None where nobody has looked for them.
+    """
 
     files: CaseFiles
     geometry: dict[str, Any] | None = None
     masks: tuple[dict[str, Any], ...] = ()
+    breasts: dict[str, Any] | None = None
     findings: tuple[Finding, ...] = field(default=(), repr=False)
 
     def to_document(self) -> dict[str, Any]:
@@ -35,6 +39,7 @@ class VolumeRecord:
             "first_file": str(self.files.image_path),
             "files": len(self.files.series_paths) or 1,
             "geometry": self.geometry,
+            "breasts": self.breasts,
             "masks": list(self.masks),
         }
 

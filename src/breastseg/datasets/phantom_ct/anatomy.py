@@ -8,8 +8,9 @@ Sources of the numbers:
   rule of thumb within that range; CT has no definition of them.
 - shares of the classes a to d, 10, 40, 40 and 10 % of women: the BI-RADS atlas, 5th edition.
 - HU of organs without contrast: textbook ranges (Prokop and Galanski 2003, Spiral and
-  Multislice CT of the Body). Fat about -100, gland and skin 20 to 60, what contrast adds,
-  and all sizes of bones and organs: rules of thumb, set beside real chest CT.
+  Multislice CT of the Body). Fat about -100, gland and skin 20 to 60, lymph nodes, cysts and
+  fibroadenomas, what contrast adds, all sizes of bodies, breasts, bones and organs, and how
+  gland spreads: rules of thumb, set beside real chest CT.
 """
 
 from collections.abc import Mapping
@@ -142,6 +143,7 @@ class Anatomy:
     breast_axes: out from the chest wall, across it, and along the body.
     muscle, heart: sizes as a share of the usual.
     roll: by how many radians the body lies turned about its long axis.
+    breath: by how many mm the diaphragm lies lower than usual.
     gland: how gland spreads in both breasts.
     """
 
@@ -158,6 +160,7 @@ class Anatomy:
     muscle: float
     heart: float
     roll: float
+    breath: float
     gland: GlandHabit
 
 
@@ -184,7 +187,8 @@ def draw_anatomy(random: np.random.Generator, pose: Pose, density: Density | Non
         muscle=float(np.clip(random.normal(1, 0.2), 0.6, 1.5)),
         heart=float(random.uniform(0.9, 1.15)),
         roll=float(random.normal(0, 0.035)),
-        gland=_draw_gland_habit(random, pose),
+        breath=float(random.normal(0, 12)),
+        gland=_draw_gland_habit(random, pose, DENSITIES.index(drawn)),
     )
 
 
@@ -201,14 +205,16 @@ def _draw_breast_axes(
     return float(out * depth), float(across * size), float(along * size)
 
 
-def _draw_gland_habit(random: np.random.Generator, pose: Pose) -> GlandHabit:
+def _draw_gland_habit(random: np.random.Generator, pose: Pose, density: int) -> GlandHabit:
+    # Dense gland is a plate with few gaps, sparse gland is strands: a rule of thumb.
+    gaps = 1.15 - 0.2 * density
     return GlandHabit(
         lateral=float(random.normal(0.14, 0.12)),
         upward=float(random.normal(0.1, 0.1)),
         width=float(random.uniform(0.85, 1.3)),
         flatness=float(random.uniform(0.3, 1.0) if pose == "supine" else random.uniform(0, 0.3)),
         lobes=float(random.uniform(0.12, 0.34)),
-        strands=float(random.uniform(0.2, 0.5)),
+        strands=float(random.uniform(0.2, 0.5) * gaps),
         steepness=float(random.uniform(0.8, 1.9)),
     )
 

@@ -20,13 +20,13 @@ def paint_wall(
 ) -> None:
     """Paint muscle in layers with fat between them, then ribs, blades and sternum."""
     _paint_muscles(canvas, surfaces, streaks, fibres)
-    _paint_ribs(canvas, surfaces)
+    _paint_ribs(canvas, surfaces, streaks)
     _paint_shoulder_blades(canvas, surfaces)
-    _paint_sternum(canvas, shape)
+    _paint_sternum(canvas, shape, fibres)
 
 
 def _bone(
-    canvas: Canvas, distance: Field, cortex_mm: float, *, marrow_hu: Field | float = 0.0
+    canvas: Canvas, distance: Field, cortex_mm: Field | float, *, marrow_hu: Field | float = 0.0
 ) -> None:
     canvas.paint(Tissue.CORTICAL_BONE, distance)
     canvas.paint(Tissue.MARROW, distance + cortex_mm, added_hu=marrow_hu)
@@ -35,11 +35,12 @@ def _bone(
 def _paint_muscles(canvas: Canvas, surfaces: Surfaces, streaks: Noise, fibres: Noise) -> None:
     grid = canvas.grid
     wave = 1.3 * streaks.on(grid)
+    grain = 4 * fibres.on(grid)
     # The intercostal layer, then those over it, each under a plane of fat.
     canvas.paint(Tissue.MUSCLE, np.maximum(-surfaces.cage - 0.5, surfaces.cage - 6 + wave))
     over = np.maximum(10.5 - surfaces.cage + wave, surfaces.wall + 1.5 * wave)
-    marbling = np.clip(np.abs(fibres.on(grid)) - 1.2, 0, 1) * np.clip(0.5 + wave, 0, 1.5)
-    canvas.paint(Tissue.MUSCLE, over, added_hu=-110 * marbling)
+    marbling = np.clip(np.abs(grain) / 4 - 1.2, 0, 1) * np.clip(0.5 + wave, 0, 1.5)
+    canvas.paint(Tissue.MUSCLE, over, added_hu=grain - 110 * marbling)
     # Fat between the layers, where there is more than one.
     thickness = surfaces.cage - surfaces.wall
     for share, width in ((0.38, 1.7), (0.72, 0.9)):
@@ -49,21 +50,23 @@ def _paint_muscles(canvas: Canvas, surfaces: Surfaces, streaks: Noise, fibres: N
         canvas.cover(Tissue.FAT, np.clip(0.5 - plane, 0, 1) * np.clip(-surfaces.wall, 0, 1))
 
 
-def _paint_ribs(canvas: Canvas, surfaces: Surfaces) -> None:
+def _paint_ribs(canvas: Canvas, surfaces: Surfaces, wave: Noise) -> None:
     """Ribs fall towards the front; their front ends are cartilage."""
     grid = canvas.grid
     back = directions(grid)[1]
     middle = surfaces.cage - 4.5
     forward = 0.5 - 0.5 * back
-    course = (grid.z + _RIB_FALL_MM * forward**1.2 + 6) / _RIB_PITCH_MM
+    uneven = wave.on(grid)
+    course = (grid.z + 2.5 * uneven + _RIB_FALL_MM * forward**1.2 + 6) / _RIB_PITCH_MM
     beside = _RIB_PITCH_MM * (course - np.round(course)) * 0.85
-    rib = ellipsoid((middle, beside, np.zeros(1, np.float32)), (4.3, 6.6, 1.0))
+    rib = ellipsoid((middle, beside, np.zeros(1, np.float32)), (3.7, 6.4, 1.0))
+    rib = rib - 0.6 * uneven
     number = np.round(course)
     cartilage = forward - 0.9 + 0.015 * number + 0.05 * np.sin(3 * number + (grid.x > 0))
     rib = np.maximum(rib, 16 - np.abs(grid.x))
     canvas.paint(Tissue.CARTILAGE, np.maximum(rib, -60 * cartilage))
     bony = np.maximum(rib, 60 * cartilage)
-    _bone(canvas, bony, 1.5)
+    _bone(canvas, bony, 1.2 + 0.3 * uneven, marrow_hu=60 * uneven)
 
 
 def _paint_shoulder_blades(canvas: Canvas, surfaces: Surfaces) -> None:
@@ -119,10 +122,12 @@ def sternum_front(shape: Shape, z: Field) -> Field:
     return np.asarray(-half_depth - 3, np.float32)
 
 
-def _paint_sternum(canvas: Canvas, shape: Shape) -> None:
+def _paint_sternum(canvas: Canvas, shape: Shape, fibres: Noise) -> None:
     grid = canvas.grid
     y = grid.y - sternum_front(shape, grid.z)
-    half_width = 15 + 9 * np.clip((grid.z - 60) / 30, 0, 1) - 5 * np.clip((-grid.z - 10) / 30, 0, 1)
-    bone = ellipsoid((grid.x * 16 / half_width, y, np.zeros(1, np.float32)), (16, 6.5, 1))
+    half_width = 17 + 9 * np.clip((grid.z - 60) / 30, 0, 1) - 5 * np.clip((-grid.z - 10) / 30, 0, 1)
+    # A flat plate with blunt edges; ellipses would look like eggs.
+    scaled = (np.abs(grid.x / half_width) ** 4 + np.abs(y / 5.8) ** 4) ** 0.25
+    bone = 5.8 * (scaled - 1)
     bone = np.maximum(bone, np.abs(grid.z - 35) - 85)
-    _bone(canvas, bone, 1.1, marrow_hu=-60)
+    _bone(canvas, bone, 1.3, marrow_hu=-50 + 40 * fibres.on(grid))

@@ -138,7 +138,7 @@ def _pattern(gland: Gland, grid: Grid, surfaces: Surfaces, within: _Mask) -> _Va
     # Strands run from the chest wall to the nipple, so the noise is stretched along them.
     spread = 1 / (0.45 + 0.55 * (1 - along))
     streamed = np.stack([points[:, 0] / 1.6, points[:, 1] * spread, points[:, 2] * spread], 1)
-    strands = 0.8 - 2 * np.abs(texture.strands.at(streamed))
+    strands = 0.7 - 1.6 * np.abs(texture.strands.at(streamed))
     pattern = _envelope(breast, habit, points, along) - 1.2 * np.square(np.clip(0.42 - out, 0, 1))
     pattern -= habit.flatness * np.square(2.2 * (_depth_share(body, wall) - 0.48))
     pattern += habit.lobes * texture.lobes.at(points) + habit.strands * strands

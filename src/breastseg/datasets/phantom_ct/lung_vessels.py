@@ -50,12 +50,18 @@ def _grow(
     end = start + away * random.uniform(9, 19) * (0.7 + 0.1 * radius)
     yield Tube(start, end, radius)
     share = random.uniform(0.3, 0.7)
-    bend = np.cross(away, random.normal(0, 1, 3))
+    bend = _cross(away, random.normal(0, 1, 3))
     bend *= random.uniform(0.35, 0.7) / np.linalg.norm(bend)
     for part, turn in ((share, bend), (1 - share, -bend)):
         onward = away + turn * (1.4 - part)
         onward /= np.linalg.norm(onward)
         yield from _grow(random, end, onward, radius * part ** (1 / 3), level + 1)
+
+
+def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the cross product of two vectors; np.cross takes ten times as long for so few."""
+    (a, b, c), (d, e, f) = first.tolist(), second.tolist()
+    return np.array([b * f - c * e, c * d - a * f, a * e - b * d])
 
 
 def paint_vessels(

@@ -10,13 +10,15 @@ import numpy as np
 from breastseg.datasets.phantom_ct.anatomy import Tissue
 from breastseg.datasets.phantom_ct.bones import spine_centre
 from breastseg.datasets.phantom_ct.canvas import Canvas
-from breastseg.datasets.phantom_ct.grid import Field, Grid, Noise, ellipsoid, smooth_union
+from breastseg.datasets.phantom_ct.grid import Field, Grid, Noise, ellipsoid, inside, smooth_union
 from breastseg.datasets.phantom_ct.shape import Shape, Surfaces
 
 _Make = Callable[[Grid], Field]
 
 
-def paint_organs(canvas: Canvas, shape: Shape, surfaces: Surfaces, lumps: Noise) -> None:
+def paint_organs(
+    canvas: Canvas, shape: Shape, surfaces: Surfaces, lumps: Noise, fine: Noise
+) -> None:
     """Paint everything inside the ribs, from the lungs inwards."""
     grid = canvas.grid
     wave = 2.2 * lumps.on(grid)
@@ -26,14 +28,16 @@ def paint_organs(canvas: Canvas, shape: Shape, surfaces: Surfaces, lumps: Noise)
     canvas.paint(Tissue.LUNG, lung, added_hu=0.25 * grid.y + 8 * wave)
     heart = _heart(grid, shape.anatomy.heart) + wave
     vessels = _great_vessels(shape, grid)
-    middle = _mediastinum(shape, grid, heart, vessels) + 1.5 * wave
-    canvas.paint(Tissue.MEDIASTINUM, np.maximum(middle, cavity), added_hu=3 * wave)
+    middle = _mediastinum(shape, grid, heart, vessels) + 2.5 * wave
+    # Thymus, nodes and small vessels in its fat.
+    strands = 55 * np.clip(1.2 * lumps.on(grid) + fine.on(grid) - 0.6, 0, 1.6)
+    canvas.paint(Tissue.MEDIASTINUM, np.maximum(middle, cavity), added_hu=3 * wave + strands)
     canvas.paint(Tissue.HEART, np.maximum(heart, cavity))
     _paint_chambers(canvas, heart, wave)
     for vessel in vessels:
         canvas.paint(Tissue.VESSEL, np.maximum(vessel + 0.3 * wave, cavity))
     _paint_airways(canvas, shape)
-    _paint_abdomen(canvas, surfaces, wave)
+    _paint_abdomen(canvas, surfaces, wave, shape.anatomy.breath)
 
 
 def _heart(grid: Grid, size: float) -> Field:
@@ -52,9 +56,14 @@ def _paint_chambers(canvas: Canvas, heart: Field, wave: Field) -> None:
     right = ellipsoid((grid.x + 8, grid.y + 55 - 0.3 * grid.x, grid.z + 5), (34, 13, 34))
     atria = ellipsoid((grid.x + 6, grid.y + 16, grid.z - 12), (34, 15, 22))
     for chamber in (left, right, atria):
-        canvas.paint(Tissue.VESSEL, np.maximum(chamber + wave, heart + 4))
-    grooves = np.maximum(np.abs(grid.x + 16 + 0.5 * (grid.y + 30) + 3 * wave) - 2.5, heart + 3)
-    canvas.paint(Tissue.MEDIASTINUM, np.maximum(grooves, -heart - 13 + wave))
+        # The wall's trabeculae blur its edge, and so does its motion.
+        blood = inside(np.maximum(chamber + 2 * wave, heart + 5), 5.0)
+        canvas.cover(Tissue.VESSEL, blood)
+    # Fat in the groove between the chambers, which tapers inwards and is missing in places.
+    width = 2.4 + 0.8 * wave - 0.16 * np.clip(-heart, 0, 40)
+    grooves = np.abs(grid.x + 16 + 0.5 * (grid.y + 30) + 3 * wave) - width
+    grooves = np.maximum(grooves, heart)
+    canvas.cover(Tissue.MEDIASTINUM, 0.8 * inside(grooves, 2.5))
 
 
 def _great_vessels(shape: Shape, grid: Grid) -> tuple[Field, ...]:
@@ -100,11 +109,11 @@ def _paint_airways(canvas: Canvas, shape: Shape) -> None:
     canvas.paint(Tissue.AIRWAY, pipe)
 
 
-def _paint_abdomen(canvas: Canvas, surfaces: Surfaces, wave: Field) -> None:
+def _paint_abdomen(canvas: Canvas, surfaces: Surfaces, wave: Field, breath: float) -> None:
     """Paint liver, stomach and spleen under the two domes of the diaphragm."""
     grid = canvas.grid
-    right = grid.z + 38 + np.square((grid.x + 48) / 12) + np.square((grid.y + 8) / 10.5)
-    left = grid.z + 55 + np.square((grid.x - 55) / 10) + np.square((grid.y + 8) / 10)
+    right = grid.z + 38 + breath + np.square((grid.x + 48) / 12) + np.square((grid.y + 8) / 10.5)
+    left = grid.z + 55 + breath + np.square((grid.x - 55) / 10) + np.square((grid.y + 8) / 10)
     dome = np.maximum(smooth_union(0.6 * right, 0.6 * left, 10) + wave, surfaces.cage + 2)
     canvas.paint(Tissue.MUSCLE, dome)
     canvas.paint(Tissue.MEDIASTINUM, dome + 3)

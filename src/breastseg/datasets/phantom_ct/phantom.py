@@ -171,7 +171,7 @@ def _paint(
     for gland in glands:
         paint_gland(canvas, surfaces, gland, shape.anatomy)
     paint_wall(canvas, shape, surfaces, noises[1], noises[3])
-    paint_organs(canvas, shape, surfaces, noises[2])
+    paint_organs(canvas, shape, surfaces, noises[2], noises[0])
     paint_spine(canvas, shape, noises[3])
     return canvas
 
@@ -183,7 +183,7 @@ def _paint_table(canvas: Canvas, anatomy: Anatomy, grid: Grid) -> None:
         top = -anatomy.half_depth - 45 - anatomy.breast_axes[0]
         depth = top - grid.y + 0.3 * bend
     else:
-        depth = grid.y - anatomy.half_depth - anatomy.fat - 34 + bend
+        depth = grid.y - anatomy.half_depth - anatomy.fat - 29 + bend
     for level in (4.0, 26.0):
         sheet = np.maximum(np.abs(depth - level) - 1.6, np.abs(grid.x) - 200)
         canvas.paint(Tissue.TABLE, sheet + np.zeros_like(grid.z))

@@ -5,6 +5,7 @@ NIfTI: nnU-Net raw with groups.json. Both:
 DIR/truth/<case>/{tissues,breasts,lesions}.nii.gz and truth.json.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from breastseg.core.image import Image
 from breastseg.datasets.phantom_ct.anatomy import Tissue
+from breastseg.datasets.phantom_ct.insertion import Inserted
 from breastseg.datasets.phantom_ct.lesions import Lesion
 from breastseg.datasets.phantom_ct.phantom import LEFT, RIGHT, PhantomCT
 from breastseg.datasets.stated import write_groups, write_lesion_free
@@ -23,7 +25,7 @@ from breastseg.io.dicom_results import Laterality
 from breastseg.io.nifti import write_nifti
 
 Format = Literal["dicom", "nifti"]
-TRUTH = "truth"
+TRUTH, TRUTH_FILE = "truth", "truth.json"
 SIMULATED = (
     "Simulated: what a model scores on it says nothing about patients. Lesions are known by "
     "construction; a voxel is labelled where half of it or more lies inside."
@@ -40,9 +42,7 @@ class Written:
     num_lesions: int
 
 
-def write_phantom(
-    output: Path, phantom: PhantomCT, case_id: str, seed: int, kind: Format
-) -> Written:
+def write_phantom(output: Path, phantom: PhantomCT, case_id: str, seed: int, kind: Format) -> None:
     """Write one phantom and its truth.
 
     Raises:
@@ -50,12 +50,61 @@ def write_phantom(
     """
     identity = identity_of(phantom, f"phantom-{seed}-{case_id}")
     scan = (phantom.image, phantom.labels, phantom.sides)
-    written = write_scan(output, case_id, scan, kind, identity)
+    write_scan(output, case_id, scan, kind, identity)
     folder = output / TRUTH / case_id
     write_maps(folder, phantom.image, {"breasts": phantom.breasts, "tissues": phantom.tissues})
     write_maps(folder, phantom.image, {"lesions": phantom.labels})
-    write_json(folder / "truth.json", truth_of(phantom, case_id))
-    return written
+    truth = {"case_id": case_id, "patient": identity.patient_id, **truth_of(phantom)}
+    write_json(folder / TRUTH_FILE, truth)
+
+
+def write_inserted(
+    output: Path,
+    case_id: str,
+    case: tuple[Inserted, np.ndarray, tuple[str, ...]],
+    kind: Format,
+    identity: Identity,
+) -> None:
+    """Write a scan with inserted lesions and its truth.
+
+    Args:
+        output: the folder of the set.
+        case_id: names the files.
+        case: the scan; its breasts, 1 right and 2 left; what was said where they were found.
+        kind: of the files.
+        identity: in DICOM.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    made, breasts, found = case
+    write_scan(output, case_id, (made.image, made.labels, made.sides), kind, identity)
+    folder = output / TRUTH / case_id
+    write_maps(folder, made.image, {"breasts": breasts, "lesions": made.labels})
+    truth = {
+        "case_id": case_id,
+        "patient": identity.patient_id,
+        "note": SIMULATED,
+        "breasts_found": list(found) or None,
+        "lesions": lesion_list(made.lesions, made.sides, made.labels),
+    }
+    write_json(folder / TRUTH_FILE, truth)
+
+
+def read_written(output: Path) -> list[Written]:
+    """Return the cases of a folder that have all their files; the truth is written last."""
+    documents = (
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((output / TRUTH).glob(f"*/{TRUTH_FILE}"))
+    )
+    return [
+        Written(
+            case_id=truth["case_id"],
+            patient=truth["patient"],
+            num_lesions=sum(1 for lesion in truth["lesions"] if lesion["num_voxels"]),
+        )
+        for truth in documents
+    ]
 
 
 def identity_of(phantom: PhantomCT, patient_id: str) -> Identity:
@@ -72,21 +121,19 @@ def write_scan(
     scan: tuple[Image, np.ndarray, tuple[int, ...]],
     kind: Format,
     identity: Identity,
-) -> Written:
+) -> None:
     """Write a scan with its lesions. scan: image, label map, and side of each lesion."""
     image, labels, sides = scan
-    written = Written(case_id, identity.patient_id, len(np.unique(labels[labels > 0])))
     if kind == "dicom":
         series = write_ct_series(output / case_id / "ct", image, identity)
         laterality = tuple(_SIDES[side] for side in sides)
         write_truth_seg(output / case_id / "seg.dcm", series, labels, laterality, identity)
-        return written
+        return
     for folder in ("imagesTr", "labelsTr"):
         make_folder(output / folder)
     write_nifti(output / "imagesTr" / f"{case_id}_0000.nii.gz", image, dtype=np.int16)
     mask = Image(pixels=(labels > 0).astype(np.float32), affine=image.affine)
     write_nifti(output / "labelsTr" / f"{case_id}.nii.gz", mask, dtype=np.uint8)
-    return written
 
 
 def write_description(output: Path, cases: Sequence[Written], kind: Format) -> None:
@@ -127,11 +174,10 @@ def write_maps(folder: Path, image: Image, maps: dict[str, np.ndarray]) -> None:
         write_nifti(folder / f"{name}.nii.gz", drawn, dtype=np.uint8)
 
 
-def truth_of(phantom: PhantomCT, case_id: str) -> dict[str, Any]:
+def truth_of(phantom: PhantomCT) -> dict[str, Any]:
     """Return what is known of a phantom."""
     anatomy, scanner = phantom.anatomy, phantom.scanner
     return {
-        "case_id": case_id,
         "note": SIMULATED,
         "pose": anatomy.pose,
         "phase": anatomy.phase,

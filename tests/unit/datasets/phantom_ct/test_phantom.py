@@ -38,7 +38,7 @@ def test_the_same_seed_gives_the_same_voxels_and_another_index_others():
 
 
 def test_the_anatomy_does_not_depend_on_the_grid():
-    coarse, fine = (phantom(shape=shape) for shape in (SHAPE, (24, 224, 224)))
+    coarse, fine = (phantom(shape=shape) for shape in (SHAPE, (24, 160, 160)))
     for side in (RIGHT, LEFT):
         volumes = [
             (made.breasts == side).sum() * abs(np.linalg.det(made.image.affine))
@@ -86,7 +86,7 @@ def test_tissues_have_their_hu(tissue):
 
 @pytest.mark.parametrize("density", DENSITIES)
 def test_the_gland_has_the_share_of_its_class(density):
-    made = phantom(density=density, num_lesions=0, shape=(32, 128, 128))
+    made = phantom(density=density, num_lesions=0, shape=(24, 96, 96))
     low, high = GLAND_SHARES[density]
     share = (made.tissues[made.breasts > 0] == Tissue.GLAND).mean()
     assert 0.75 * low <= share <= 1.2 * high
@@ -94,7 +94,7 @@ def test_the_gland_has_the_share_of_its_class(density):
 
 
 def test_lesions_lie_in_the_breast_of_their_side_and_are_labelled():
-    made = phantom(shape=(48, 160, 160))
+    made = phantom(shape=(48, 128, 128))
     assert len(made.lesions) == 2
     for number, (lesion, side) in enumerate(zip(made.lesions, made.sides, strict=True), start=1):
         mask = made.labels == number
