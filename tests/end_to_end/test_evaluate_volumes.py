@@ -93,8 +93,8 @@ def test_probabilities_of_volumes_are_scored_in_three_dimensions(score, maps, tm
     assert volumes["false_positives_per_lesion_free"]["value"] == 1
     for told in ("The hard cases", "Missed lesions", "false positive, score 0.60", "per volume"):
         assert told in page
-    assert "per image" not in page
-    rows = list(csv.DictReader((tmp_path / "scorecard" / "lesions.csv").open()))
+    assert "False positives per image" not in page
+    rows = list(csv.DictReader((tmp_path / "scorecard" / "lesions.csv").read_text().splitlines()))
     assert [row["surroundings"] for row in rows] == ["in fat"] * 4
     assert float(rows[0]["contrast_hu"]) > 300
 
