@@ -7,6 +7,7 @@ from typing import Any
 from breastseg.core.errors import InputError
 from breastseg.workflows.evaluate import Evaluation, evaluate
 from breastseg.workflows.evaluate_predictions import WhichImages, evaluate_predictions
+from breastseg.workflows.judge import SearchedRegion
 
 
 def evaluate_run_or_masks(
@@ -16,6 +17,7 @@ def evaluate_run_or_masks(
     images: WhichImages,
     on: Sequence[Path] = (),
     show_leak: bool = False,
+    region: SearchedRegion | None = None,
     **options: Any,
 ) -> Evaluation:
     """Score the run in `places`, or the masks in a folder, on the data that `places` ends with.
@@ -23,7 +25,7 @@ def evaluate_run_or_masks(
     Args:
         places: RUN and DATA; DATA alone where predictions are given.
         on: refused here: it compares data sets for a run.
-        show_leak: of a run alone.
+        show_leak, region: of a run alone.
         options: what both workflows take.
 
     Raises:
@@ -31,12 +33,7 @@ def evaluate_run_or_masks(
     """
     told = " ".join(map(str, places))
     if predictions is not None:
-        if on:
-            raise InputError("--on compares data sets for a run, and takes no --predictions.")
-        if show_leak:
-            raise InputError(
-                "--show-leak needs to know what was trained on, and takes no --predictions."
-            )
+        _require_masks_alone(on, show_leak=show_leak, region=region)
         if len(places) != 1:
             raise InputError(
                 f"evaluate --predictions takes the data alone, got {told}. Write "
@@ -59,4 +56,18 @@ def evaluate_run_or_masks(
             "scored on the --split that it held out."
         )
     run, data = places
-    return evaluate(run, data, split=images.split, show_leak=show_leak, **options)
+    return evaluate(run, data, split=images.split, show_leak=show_leak, region=region, **options)
+
+
+def _require_masks_alone(
+    on: Sequence[Path], *, show_leak: bool, region: SearchedRegion | None
+) -> None:
+    """Refuse what only a run can do."""
+    if on:
+        raise InputError("--on compares data sets for a run, and takes no --predictions.")
+    if show_leak:
+        raise InputError(
+            "--show-leak needs to know what was trained on, and takes no --predictions."
+        )
+    if region is not None:
+        raise InputError("--region says where a run looks, and takes no --predictions.")

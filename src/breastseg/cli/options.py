@@ -23,6 +23,13 @@ class DeviceName(StrEnum):
     CUDA = "cuda"
 
 
+class RegionName(StrEnum):
+    """Where lesions of a CT are looked for."""
+
+    SCAN = "scan"
+    BREASTS = "breasts"
+
+
 class SplitName(StrEnum):
     """Which part of a run's own data is scored."""
 

@@ -10,6 +10,7 @@ from breastseg.cli.options import (
     AsJson,
     DeviceName,
     Overwrite,
+    RegionName,
     SplitName,
     Threads,
     Threshold,
@@ -76,6 +77,12 @@ def evaluate(
         bool,
         typer.Option("--show-leak", help="Say how much scoring training images would flatter."),
     ] = False,
+    region: Annotated[
+        RegionName | None,
+        typer.Option(
+            help="Where lesions of a CT are looked for.", show_default="as the recipe says"
+        ),
+    ] = None,
     threshold: Threshold = None,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -83,11 +90,12 @@ def evaluate(
     """Score a run, or anyone's masks, beside the baselines that never look at the image.
 
     Per image at its original resolution; the mean with its 95 % interval over groups. Writes
-    `scorecard.html`, `scorecard.json` and `cases.csv`.
+    `scorecard.html`, `scorecard.json` and `cases.csv`; of CT volumes `lesions.csv`, too.
 
         breastseg evaluate runs/mine Dataset_BUSI_with_GT
         breastseg evaluate runs/torch BUSI --against runs/tensorflow
         breastseg evaluate --predictions nnunet-masks BUSI --split-of runs/mine
+        breastseg evaluate runs/ct CT --region scan
 
     With --on twice or more, how far the run carries: one table over the data sets, with the drop
     of the Dice, what of it goes with brightness, size, class and scanner, calibration and
@@ -125,6 +133,7 @@ def evaluate(
             output=output,
             allow_leakage=allow_leakage,
             show_leak=show_leak,
+            region=None if region is None else region.value,
             threshold=threshold,
             threads=threads,
             reading=bar,

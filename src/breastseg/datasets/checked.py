@@ -46,13 +46,31 @@ def find_training_data(data: Path, *, volumes: bool | None = False) -> DataSet:
     data_set = find_data_set(data, volumes=volumes is not False)
     if volumes or (volumes is None and data_set.holds_volumes):
         _require_ct(data_set)
+    _require_drawn(data_set)
+    return data_set
+
+
+def find_scored_data(data: Path) -> DataSet:
+    """Find pictures or CT volumes, all with a reference mask; no image is read.
+
+    Raises:
+        LayoutError: no known layout, an image without a mask, or volumes that are not said to be
+            in HU.
+    """
+    data_set = find_data_set(data, volumes=True)
+    if data_set.holds_volumes:
+        _require_ct(data_set)
+    _require_drawn(data_set)
+    return data_set
+
+
+def _require_drawn(data_set: DataSet) -> None:
     without = [case.case_id for case in data_set.cases if case.mask_paths is None]
     if without:
         raise LayoutError(
-            f"{data_set.root}: training needs a reference mask for each image, but "
-            f"{len(without)} have none, such as '{without[0]}'. {_way_out(data_set)}"
+            f"{data_set.root}: a reference mask is needed for each image, but {len(without)} have "
+            f"none, such as '{without[0]}'. {_way_out(data_set)}"
         )
-    return data_set
 
 
 def _way_out(data_set: DataSet) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from breastseg.core.errors import ImageFileError, LayoutError
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.folder import walk
-from breastseg.io.mask_files import ARRAY_ENDING, ending_of
+from breastseg.io.mask_files import ARRAY_ENDING, ENDINGS, VOLUME_ENDINGS, ending_of
 from breastseg.io.raster import file_sha256
 
 _MASK_SUFFIX = "_mask"
@@ -76,13 +76,14 @@ def find_given_masks(folder: Path, cases: Sequence[CaseFiles]) -> GivenMasks:
     """
     if not folder.is_dir():
         raise LayoutError(f"{folder}: expected a folder of masks, but there is no such folder.")
+    endings = VOLUME_ENDINGS if any(case.is_volume for case in cases) else ENDINGS
     try:
-        named = [found for path in walk(folder) if (found := _named(path, folder))]
+        named = [found for path in walk(folder) if (found := _named(path, folder, endings))]
     except OSError as error:
         raise LayoutError(f"{folder}: the folder cannot be read ({error}).") from None
     if not named:
         raise LayoutError(
-            f"{folder}: expected masks (PNG, TIFF, BMP, NIfTI) or probabilities (.npz), found none."
+            f"{folder}: expected masks or probabilities ({', '.join(endings)}), found none."
         )
     owners = _owners(cases)
     belonging: dict[tuple[str, bool], list[Path]] = defaultdict(list)
@@ -110,9 +111,9 @@ def tell(names: Sequence[object]) -> str:
     return told + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
-def _named(path: Path, folder: Path) -> _Named | None:
+def _named(path: Path, folder: Path, endings: Sequence[str]) -> _Named | None:
     ending = ending_of(path)
-    if ending is None or path.name == _OVERLAY:
+    if ending is None or ending.lower() not in endings or path.name == _OVERLAY:
         return None
     *parents, name = path.relative_to(folder).parts
     stem = name.removesuffix(ending)
@@ -130,7 +131,10 @@ def _owners(cases: Sequence[CaseFiles]) -> dict[str, list[str]]:
     """Return the case ids that each name may mean; a case id means its own case alone."""
     owners: dict[str, list[str]] = defaultdict(list)
     for case in cases:
-        stem = case.image_path.stem
+        if case.series_paths:  # its files are slices, which name no case
+            continue
+        ending = ending_of(case.image_path)
+        stem = case.image_path.name.removesuffix(ending) if ending else case.image_path.stem
         for name in {stem, stem.removesuffix(_FIRST_CHANNEL)}:
             owners[name].append(case.case_id)
     return {**owners, **{case.case_id: [case.case_id] for case in cases}}
@@ -141,9 +145,10 @@ def _refuse_strays(
 ) -> None:
     if strays:
         example = cases[0].case_id if cases else "case"
+        ending = VOLUME_ENDINGS[0] if cases and cases[0].is_volume else ".png"
         raise LayoutError(
             f"{folder}: expected masks named after the images of the data set, such as "
-            f"'{example}.png', but {len(strays)} files belong to none: "
+            f"'{example}{ending}', but {len(strays)} files belong to none: "
             f"{tell(list(_within(folder, strays)))}. Rename or remove them."
         )
     if unclear:

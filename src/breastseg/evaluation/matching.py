@@ -30,6 +30,7 @@ from scipy import ndimage
 from breastseg.core.errors import GeometryError, InputError, ReferenceMaskError
 from breastseg.core.image import Case, LabelMap, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD, check_threshold
+from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.surface import Spacing, Unit, unit_of
 
 MIN_IOU = 0.1
@@ -83,6 +84,7 @@ class ImageDetection:
     outline: the lowest probability of a candidate's pixels; a lower one gives larger candidates,
         more of them, and other figures.
     min_iou: from which on a candidate finds a lesion.
+    smallest_px: smaller components are no candidates.
     """
 
     case_id: str
@@ -94,6 +96,7 @@ class ImageDetection:
     min_iou: float
     lesions: tuple[LesionScore, ...]
     candidates: tuple[CandidateScore, ...]
+    smallest_px: float = 0.0
 
     @property
     def shown(self) -> tuple[CandidateScore, ...]:
@@ -119,6 +122,7 @@ def score_detection(
     label: str | None = None,
     outline: float = DEFAULT_THRESHOLD,
     min_iou: float = MIN_IOU,
+    smallest_px: float = 0.0,
 ) -> ImageDetection:
     """Match the candidates of a probability map with what the reader of a case has drawn.
 
@@ -128,6 +132,7 @@ def score_detection(
         outline: candidates are components at this probability, or at the threshold where that
             is lower, as core.lesion.find_lesions has them.
         min_iou: from which on a candidate finds a lesion, in (0, 1].
+        smallest_px: smaller components are no candidates, as a model of volumes shows none.
 
     Raises:
         ReferenceMaskError: nobody has drawn a reference for this case.
@@ -141,7 +146,7 @@ def score_detection(
         )
     check_threshold(threshold)
     outline = min(outline, threshold)
-    labels, scores = find_candidates(probability, outline=outline)
+    labels, scores = find_candidates(probability, outline=outline, smallest_px=smallest_px)
     lesions, candidates = match_lesions(
         labels, scores, case.reference, spacing_mm=case.image.spacing_mm, min_iou=min_iou
     )
@@ -155,11 +160,12 @@ def score_detection(
         min_iou=min_iou,
         lesions=lesions,
         candidates=candidates,
+        smallest_px=smallest_px,
     )
 
 
 def find_candidates(
-    probability: Pixels, *, outline: float = DEFAULT_THRESHOLD
+    probability: Pixels, *, outline: float = DEFAULT_THRESHOLD, smallest_px: float = 0.0
 ) -> tuple[LabelMap, Float64[np.ndarray, " candidates"]]:
     """Return the label map of the candidates, from 1, and the score of each.
 
@@ -170,6 +176,7 @@ def find_candidates(
     Args:
         probability: in [0, 1], axes (slice, row, column).
         outline: the lowest probability of a candidate's pixels, in (0, 1].
+        smallest_px: smaller components are left out.
 
     Raises:
         GeometryError: the map has not three axes, or no pixel.
@@ -191,10 +198,37 @@ def find_candidates(
             f"{probability.min():.3g} to {probability.max():.3g}. Pass the sigmoid of the logits."
         )
     labels, count = ndimage.label(probability >= outline, np.ones((3, 3, 3)), np.int32)
-    scores = np.zeros(count + 1, np.float64)
     inside = labels > 0
+    if smallest_px > 1:
+        labels, count = _without_specks(labels, inside, count, smallest_px)
+        inside = labels > 0
+    scores = np.zeros(count + 1, np.float64)
     np.maximum.at(scores, labels[inside], probability[inside])
     return labels, scores[1:]
+
+
+def _without_specks(
+    labels: LabelMap, inside: Mask, count: int, smallest_px: float
+) -> tuple[LabelMap, int]:
+    """Leave out components of fewer pixels, and number the others without a gap."""
+    kept = np.bincount(labels[inside], minlength=count + 1) >= smallest_px
+    kept[0] = False
+    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    return numbers[labels], int(kept.sum())
+
+
+def shown_mask(probability: Pixels, threshold: float) -> Mask:
+    """Return what is shown at an operating threshold: the candidates whose score reaches it.
+
+    The same as core.lesion.find_lesions marks in an image; here of volumes, too. Arguments and
+    errors of find_candidates, with the outline at 0.5, or at the threshold where that is lower.
+
+    >>> shown_mask(np.array([[[0.6, 0.8, 0.1, 0.5]]], np.float32), 0.7).tolist()
+    [[[True, True, False, False]]]
+    """
+    labels, scores = find_candidates(probability, outline=min(threshold, DEFAULT_THRESHOLD))
+    shown: Mask = np.concatenate([[False], scores >= threshold])[labels]
+    return shown
 
 
 def match_lesions(

@@ -27,7 +27,7 @@ from breastseg.evaluation.confidence import (
 )
 from breastseg.evaluation.surface import Unit
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """What each version brought is told in docs/reference/scorecard.md."""
 
 DEFINITIONS: Mapping[str, str] = {
@@ -35,7 +35,8 @@ DEFINITIONS: Mapping[str, str] = {
     "0 where nothing was marked",
     "precision": "over the images with a lesion in which something was marked",
     "hd95": "the larger of the two directed 95th percentiles of the distances between the "
-    "outlines; over the images with a lesion in which something was marked",
+    "outlines; over the images with a lesion in which something was marked; what is marked far "
+    "from any lesion, as in a volume, decides it",
     "hd": "the largest of these distances; one stray pixel decides it",
     "assd": "the mean of these distances, both directions together",
     "nsd": "share of both outlines that lies within the tolerance of the other; over the images "
@@ -49,7 +50,8 @@ DEFINITIONS: Mapping[str, str] = {
     "all others are false positives. FROC: the best sensitivity per lesion of any threshold with "
     "so few false positives per image. AUC: images by their highest probability",
     "probabilities": "ECE: mean gap between probability and share that came true, over 15 bins; "
-    "Brier score: mean squared error; NLL: mean of minus the logarithm of what was true",
+    "Brier score: mean squared error; NLL: mean of minus the logarithm of what was true; in "
+    "volumes over the voxels with a probability of 0.01 and more",
     "interval": "95 %; percentile bootstrap over groups for means and medians, Wilson for "
     "sensitivity and specificity, which takes images as independent",
     "difference": "mean difference of the Dice per image, bootstrap over groups, sign-flip "
@@ -249,8 +251,13 @@ def to_document(
         **(evidence or {}),
         **asdict(scorecard),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
-    return plain
+    return plain(document)
+
+
+def plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document as it is read of its JSON file; a NaN is refused."""
+    read: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
+    return read
 
 
 def _require_same_cases(model: Contender, other: Contender) -> None:

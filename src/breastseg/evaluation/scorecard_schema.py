@@ -25,6 +25,7 @@ from breastseg.evaluation.detection import DetectionSummary
 from breastseg.evaluation.inflation import Inflation
 from breastseg.evaluation.reliability import ReliabilitySummary
 from breastseg.evaluation.scorecard import SCHEMA_VERSION, Row, Summary
+from breastseg.evaluation.volume_detection import VolumeDetection
 
 SCHEMA_ID = f"urn:breastseg:scorecard:{SCHEMA_VERSION}"
 
@@ -179,13 +180,14 @@ class ScorecardDocument:
     guarantees: conformal masks; a note alone where there are none.
     leakage: the certificate of what had been seen before.
     inflation: by how much a leak would have flattered; null unless `--show-leak` asked for it.
+    volumes: lesions of CT volumes by what they are like; null for pictures.
     table: the model first, then others and the baselines, on the same images.
     by_label: the model's figures for each class; empty where the data set names none.
     by_fold: the model's figures for each fold of a cross-validation; else empty.
     cases: one row per image, in the order in which they were scored; cases.csv holds the same.
     """
 
-    schema_version: Literal[3]
+    schema_version: Literal[4]
     kind: Literal["breastseg scorecard"]
     details: dict[str, str]
     warnings: tuple[str, ...]
@@ -196,6 +198,7 @@ class ScorecardDocument:
     guarantees: GuaranteesSection | NotMeasured
     leakage: LeakageSection
     inflation: Inflation | None
+    volumes: VolumeDetection | None
     table: tuple[Row, ...]
     by_label: dict[str, Summary]
     by_fold: dict[str, Summary]

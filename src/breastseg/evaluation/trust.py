@@ -17,7 +17,11 @@ from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.image import LabelMap, Pixels
 from breastseg.evaluation.coverage import BoundsScore, check_bounds, score_bounds
 from breastseg.evaluation.matching import CandidateScore
+from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.reliability import Reliability
+
+LEAST_VOXEL_PROBABILITY = 0.01
+"""Of the voxels of a volume, below which they have no part in the reliability."""
 
 
 class Trust:
@@ -57,8 +61,11 @@ class Trust:
             GeometryError, InputError: the maps do not fit together.
         """
         drawn = reference > 0
-        self._pixels["before"].add(raw, drawn, group)
-        self._pixels["after"].add(calibrated, drawn, group)
+        if len(calibrated) == 1:
+            self._pixels["before"].add(raw, drawn, group)
+            self._pixels["after"].add(calibrated, drawn, group)
+        else:
+            self._add_voxels(calibrated, raw, drawn, group)
         if candidates:
             scores = np.array([each.score for each in candidates])
             came_true = np.array([each.outcome != "false positive" for each in candidates])
@@ -66,6 +73,20 @@ class Trust:
         if self._calibration is not None:
             bounds = self._calibration.bounds(calibrated)
             self._bounds.append(score_bounds(bounds, drawn, case_id=case_id, group=group))
+
+    def _add_voxels(self, calibrated: Pixels, raw: Pixels, drawn: Mask, group: Hashable) -> None:
+        """Add the voxels of a volume about which something is said; their share is the weight.
+
+        Chosen by the probability alone, so that how often it comes true stays what it is; all
+        others, most of them air and far from a breast, would drown any fault in zeros.
+        """
+        said = calibrated >= LEAST_VOXEL_PROBABILITY
+        count = int(np.count_nonzero(said))
+        if count:
+            for name, values in (("before", raw), ("after", calibrated)):
+                self._pixels[name].add(
+                    values[said], drawn[said], group, weight=count / calibrated.size
+                )
 
     def reliability(self) -> dict[str, Any]:
         """Return how true the probabilities came: each a ReliabilitySummary as plain values.

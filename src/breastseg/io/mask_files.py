@@ -28,7 +28,8 @@ from breastseg.io.file_kinds import is_nifti
 from breastseg.io.raster import SUFFIXES, read_luminance
 
 ARRAY_ENDING = ".npz"
-ENDINGS = (".nii.gz", ".nii", ARRAY_ENDING, *SUFFIXES)
+VOLUME_ENDINGS = (".nii.gz", ".nii", ARRAY_ENDING)
+ENDINGS = (*VOLUME_ENDINGS, *SUFFIXES)
 
 HIGHEST_LABEL = 15
 _HIGHEST_16_BIT = 2**16 - 1
@@ -39,6 +40,7 @@ _KEYS = ("probabilities", "softmax", "probability")
 Size = tuple[int, int]
 Mask = Bool[np.ndarray, "rows columns"]
 Probability = Float32[np.ndarray, "rows columns"]
+Channels = Float32[np.ndarray, "channels ..."]
 
 
 def ending_of(path: Path) -> str | None:
@@ -100,7 +102,7 @@ def read_given_probability(path: Path, size: Size) -> Probability:
         ReferenceMaskError: its values are not probabilities.
     """
     if path.name.lower().endswith(ARRAY_ENDING):
-        values = _lesion_of_channels(_read_channels(path, size))
+        values = lesion_of_channels(_read_channels(path, size))
     else:
         values, scale = _read(path, size)
         if scale is None:
@@ -177,7 +179,12 @@ def _diagonal_signs(affine: Affine) -> tuple[int, int] | None:
     return (1, 1) if axes[0, 0] > 0 else (-1, -1)
 
 
-def _read_channels(path: Path, size: Size) -> Float32[np.ndarray, "channels rows columns"]:
+def read_array(path: Path) -> Float32[np.ndarray, "..."]:
+    """Read the probabilities of an .npz file in the shape that they have.
+
+    Raises:
+        ImageFileError: missing, truncated, or without an array of a known name.
+    """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             key = next((key for key in _KEYS if key in file.files), None)
@@ -192,6 +199,11 @@ def _read_channels(path: Path, size: Size) -> Float32[np.ndarray, "channels rows
             f"{path}: expected an array named {' or '.join(_KEYS)}, found {found}. nnU-Net writes "
             "it with --save_probabilities."
         )
+    return values
+
+
+def _read_channels(path: Path, size: Size) -> Float32[np.ndarray, "channels rows columns"]:
+    values = read_array(path)
     planes = values.reshape(-1, *values.shape[-2:]) if values.ndim >= 2 else values
     if planes.shape[1:] != size or values.ndim > 4 or (values.ndim == 4 and values.shape[1] != 1):
         raise GeometryError(
@@ -201,7 +213,8 @@ def _read_channels(path: Path, size: Size) -> Float32[np.ndarray, "channels rows
     return planes
 
 
-def _lesion_of_channels(channels: Float32[np.ndarray, "channels rows columns"]) -> Probability:
+def lesion_of_channels(channels: Channels) -> Float32[np.ndarray, "..."]:
+    """Return the lesion probability of classes or regions; see read_given_probability."""
     sums = channels.sum(axis=0)
     inside = sums > _ROUNDING  # nnU-Net leaves what it crops away at 0, background too
     if len(channels) > 1 and (np.abs(sums[inside] - 1) <= _ROUNDING).all():

@@ -46,9 +46,17 @@ def _read(path: Path) -> Image:
 
 
 def _on_grid(path: Path, stored: Image, shape: tuple[int, int, int], affine: Affine) -> LabelMap:
+    return np.ascontiguousarray(turned_to_grid(path, stored, shape, affine), np.int32)
+
+
+def turned_to_grid(path: Path, stored: Image, shape: tuple[int, ...], affine: Affine) -> Pixels:
+    """Return the values of a volume with the axes of a series on whose grid it lies; no copy.
+
+    Raises:
+        GeometryError: a voxel lies more than 0.001 mm from where the series has one.
+    """
     order, flips = _turn(path, stored, shape, affine)
-    turned = np.transpose(stored.pixels, order)[tuple(slice(None, None, flip) for flip in flips)]
-    return np.ascontiguousarray(turned, np.int32)
+    return np.transpose(stored.pixels, order)[tuple(slice(None, None, flip) for flip in flips)]
 
 
 def resample_label_map(path: Path, grid: Grid) -> tuple[LabelMap, tuple[str, ...]]:
@@ -114,7 +122,7 @@ def _require_labels(path: Path, values: Pixels) -> None:
         )
 
 
-def _turn(path: Path, stored: Image, shape: tuple[int, int, int], affine: Affine) -> _Turn:
+def _turn(path: Path, stored: Image, shape: tuple[int, ...], affine: Affine) -> _Turn:
     """Return the order of the stored axes, and their directions, that give those of the series."""
     assert stored.affine is not None
     to_series = np.linalg.solve(affine, stored.affine)

@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from breastseg.core.image import Case, LabelMap
 from breastseg.core.volume_recipe import VolumePreprocessing
-from breastseg.pipeline.search_area import Searched, training_area
+from breastseg.pipeline.breast_region import BreastRegion
+from breastseg.pipeline.search_area import training_area
 from breastseg.pipeline.volume_grid import VolumeGrid
 
 Mask = Bool[np.ndarray, "slices rows columns"]
@@ -55,7 +56,7 @@ def prepare_volume(case: Case, preprocessing: VolumePreprocessing) -> VolumeArra
     hu = np.rint(np.clip(grid.apply(case.image.pixels), low, high)).astype(np.int16)
     target = _target(grid, case.reference)
     labels, count = ndimage.label(target, structure=np.ones((3, 3, 3)))
-    notes = _notes(searched, labels, count)
+    notes = _notes(searched.region, inside, labels, count)
     stream = np.random.default_rng(0)  # the places are part of the preparation, not of a seed
     return VolumeArrays(
         hu=hu,
@@ -86,12 +87,15 @@ def _target(grid: VolumeGrid, reference: LabelMap) -> Mask:
 
 
 def _notes(
-    searched: Searched, labels: Int32[np.ndarray, "slices rows columns"], count: int
+    region: BreastRegion | None,
+    inside: Mask,
+    labels: Int32[np.ndarray, "slices rows columns"],
+    count: int,
 ) -> tuple[str, ...]:
     notes = []
-    if searched.region is not None and not searched.region.sides:
-        notes.append(" ".join((*searched.region.in_words(), "All of the scan is searched.")))
-    within = set(np.unique(labels[searched.parts > 0]).tolist()) - {0}
+    if region is not None and not region.sides:
+        notes.append(" ".join((*region.in_words(), "All of the scan is searched.")))
+    within = set(np.unique(labels[inside]).tolist()) - {0}
     if outside := count - len(within):
         notes.append(
             f"{outside} of {count} lesions lie outside the breasts that were found; the box was "

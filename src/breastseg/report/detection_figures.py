@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 _LEAST_RATE, _HIGHEST_RATE = 1 / 16, 8.0
 
 
-def froc_figure(detection: Mapping[str, Any]) -> Figure:
+def froc_figure(detection: Mapping[str, Any], *, noun: str = "image") -> Figure:
     """Show the sensitivity per lesion against the false positives per image.
 
     Args:
         detection: what evaluation.detection.to_document returned, with a lesion in it. Fewer
             than 1/16 false positives per image are drawn at 1/16, the axis being logarithmic.
+        noun: what a case is called.
     """
     froc, shown = detection["froc"], detection["at_threshold"]
     points = [each for each in froc["points"] if each["is_reached"]]
@@ -41,14 +42,14 @@ def froc_figure(detection: Mapping[str, Any]) -> Figure:
         rates = [each["false_positives_per_image"] for each in froc["points"]]
         axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
         axes.set(xlim=(_LEAST_RATE, _HIGHEST_RATE), ylim=(0, 1.02))
-        axes.set(xlabel="false positives per image", ylabel="sensitivity per lesion")
+        axes.set(xlabel=f"false positives per {noun}", ylabel="sensitivity per lesion")
         axes.grid(color=theme.faint)
 
     alt = "FROC: sensitivity per lesion " + "; ".join(
         f"{each['sensitivity']['value']:.3f} at {each['false_positives_per_image']:g}"
         for each in froc["points"]
     )
-    return figure("Lesions found, against false positives", f"{alt} per image", draw)
+    return figure("Lesions found, against false positives", f"{alt} per {noun}", draw)
 
 
 def _staircase(curve: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
@@ -57,7 +58,7 @@ def _staircase(curve: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[fl
     return along, [point["y"] for point in curve]
 
 
-def roc_figure(detection: Mapping[str, Any]) -> Figure:
+def roc_figure(detection: Mapping[str, Any], *, noun: str = "image") -> Figure:
     """Show the ROC curve of the images' highest probabilities, with its area.
 
     Args:
@@ -79,7 +80,7 @@ def roc_figure(detection: Mapping[str, Any]) -> Figure:
             label="operating point",
         )
         axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.02))
-        axes.set(xlabel="1 - specificity", ylabel="sensitivity, per image")
+        axes.set(xlabel="1 - specificity", ylabel=f"sensitivity, per {noun}")
         axes.grid(color=theme.faint)
 
     return figure("Images with a lesion, told from those without", f"ROC, AUC {auc:.3f}", draw)

@@ -21,6 +21,8 @@ _ROLES = {
     "median": "Around the median",
     "worst": "Worst",
     "false alarm": "False alarms: marked, though there is no lesion",
+    "missed": "Missed lesions, the largest",
+    "false positive": "False positives, the most probable",
 }
 
 
@@ -29,10 +31,12 @@ class Picture:
     """A case of the scorecard to look at.
 
     picture: URL of the overlay, as in PredictionEntry.
-    role: why it is shown: best, median, worst or false alarm.
+    role: why it is shown: best, median, worst or false alarm; of volumes missed and false
+        positive, too.
     dice: None where the image has no lesion.
     guaranteed: URL of a picture with the guaranteed outlines, too; None where there is none.
     abstains: whether the model is not sure of this image.
+    told: what is shown, in the place of the Dice.
     """
 
     case_id: str
@@ -41,6 +45,7 @@ class Picture:
     dice: float | None
     guaranteed: str | None = None
     abstains: bool = False
+    told: str = ""
 
     def __post_init__(self) -> None:
         for url in (self.picture, self.guaranteed):
@@ -56,7 +61,15 @@ class Picture:
     def alternative(self) -> str:
         """The picture in words, for those who don't see it."""
         score = "no lesion in the reference" if self.dice is None else f"Dice {self.dice:.3f}"
-        return f"{self.case_id}: outlines of the model and of the reader; {score}"
+        told = f"{self.told}; " if self.told else ""
+        return f"{self.case_id}: {told}outlines of the model and of the reader; {score}"
+
+    @property
+    def caption(self) -> str:
+        """What stands below the picture."""
+        if self.told:
+            return self.told
+        return "no lesion" if self.dice is None else f"Dice {self.dice:.3f}"
 
     @property
     def alternative_guaranteed(self) -> str:
@@ -86,18 +99,25 @@ def scorecard_page(
         title=f"Scorecard: {table[0]['name']}",
         document=document,
         sections=list(_sections(document, pictures, figures)),
-        table_of_means=TABLE_OF_MEANS,
+        noun=noun_of(document),
+        volumes=document.get("volumes"),
+        table_of_means=TABLE_OF_MEANS.replace("image", noun_of(document)),
         model=table[0]["summary"],
-        tiles=[*_score_tiles(table), *_lesion_tiles(document.get("detection"))],
-        detection_figures=_detection_figures(document.get("detection")),
-        verdicts=list(_verdicts(table)),
-        lines=_lines([row["summary"] for row in table]),
+        tiles=[*_score_tiles(table, noun_of(document)), *_lesion_tiles(document)],
+        detection_figures=_detection_figures(document.get("detection"), noun_of(document)),
+        verdicts=list(_verdicts(table, noun_of(document))),
+        lines=_lines([row["summary"] for row in table], noun_of(document)),
         figures=[*_histogram(document), *size_scatter(document["cases"])],
         training_figures=figures,
         pictures_by_role=[part for part in by_role if part[1]],
         guaranteed=[picture for picture in pictures if picture.guaranteed],
         **_trust(document.get("calibration", {"note": ""})),
     )
+
+
+def noun_of(document: Mapping[str, Any]) -> str:
+    """Return what a case of a scorecard is called: an image, or a volume."""
+    return "volume" if document.get("volumes") else "image"
 
 
 def _sections(
@@ -111,6 +131,7 @@ def _sections(
         ("by-class", "By class", document["by_label"]),
         ("by-fold", "By fold", document.get("by_fold")),
         ("lesions", "Lesions", "detection" in document),
+        ("kinds", "Kinds of lesions", document.get("volumes")),
         ("probabilities", "Probabilities", "calibration" in document),
         ("cases", "Cases", pictures),
         ("training", "Training", figures),
@@ -120,29 +141,36 @@ def _sections(
     return ((anchor, name) for anchor, name, is_there in sections if is_there)
 
 
-def _score_tiles(table: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+def _score_tiles(table: Sequence[Mapping[str, Any]], noun: str) -> Iterator[dict[str, str]]:
     model = table[0]["summary"]
-    yield _tile("Dice", model["dice"], "no image with a lesion")
+    yield _tile("Dice", model["dice"], f"no {noun} with a lesion")
     baselines = [row for row in table[1:] if row["role"] == "baseline"]
     if model["dice"]["value"] is not None and baselines:
         best = max(baselines, key=lambda row: float(row["summary"]["dice"]["value"]))
         yield _tile(f"Dice of the {best['name']}", best["summary"]["dice"], "")
-    yield _tile("Sensitivity, per image", model["sensitivity"], "no image with a lesion")
-    yield _tile("Specificity, per image", model["specificity"], "no image without a lesion")
+    yield _tile(f"Sensitivity, per {noun}", model["sensitivity"], f"no {noun} with a lesion")
+    yield _tile(f"Specificity, per {noun}", model["specificity"], f"no {noun} without a lesion")
 
 
-def _lesion_tiles(detection: Mapping[str, Any] | None) -> Iterator[dict[str, str]]:
+def _lesion_tiles(document: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    detection = document.get("detection")
     if detection is None or not detection["num_lesions"]:
         return
     shown = detection["at_threshold"]
+    if (volumes := document.get("volumes")) and detection["froc"]:
+        size, rate = volumes["large_from_mm"], volumes["rate"]
+        name = f"Lesions of {size:g} mm and more found, at {rate:g} false positive per volume"
+        yield _tile(name, volumes["large"], "none among these")
     yield _tile("Lesions found", shown["lesion_sensitivity"], "no lesion")
-    yield _tile("False positives per image", shown["false_positives_per_image"], "", digits=2)
+    name = f"False positives per {noun_of(document)}"
+    yield _tile(name, shown["false_positives_per_image"], "", digits=2)
 
 
-def _detection_figures(detection: Mapping[str, Any] | None) -> list[Figure]:
+def _detection_figures(detection: Mapping[str, Any] | None, noun: str) -> list[Figure]:
     if detection is None or not detection["num_lesions"] or detection["froc"] is None:
         return []
-    return [froc_figure(detection), *([roc_figure(detection)] if detection["image_roc"] else [])]
+    roc = [roc_figure(detection, noun=noun)] if detection["image_roc"] else []
+    return [froc_figure(detection, noun=noun), *roc]
 
 
 def _tile(
@@ -157,7 +185,7 @@ def _tile(
     return {"name": name, "value": fixed(estimate["value"], digits), "note": note}
 
 
-def _verdicts(table: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _verdicts(table: Sequence[Mapping[str, Any]], noun: str) -> Iterator[dict[str, Any]]:
     """Say in words how the model's Dice compares; baselines of Dice 0 only if not beaten."""
     for row in table[1:]:
         difference = row["model_minus_this"]
@@ -177,13 +205,13 @@ def _verdicts(table: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         text = (
             f"{start}Dice {difference['mean']:+.3f} against {row['name']} ({spread}; "
             f"{p_value(difference['p_value'])}), paired over "
-            f"{plural(difference['num_cases'], 'image')} of "
+            f"{plural(difference['num_cases'], noun)} of "
             f"{plural(difference['num_groups'], 'group')}."
         )
         yield {"text": text, "alarming": alarming}
 
 
-def _lines(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _lines(summaries: Sequence[Mapping[str, Any]], noun: str) -> list[dict[str, Any]]:
     """Return the lines of the table; each has one estimate per contender."""
     lines = [
         ("Dice", "mean", "dice", 3),
@@ -191,8 +219,8 @@ def _lines(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         ("IoU", "mean", "iou", 3),
         ("Precision", "mean, where something was marked", "precision", 3),
         ("Recall", "mean", "recall", 3),
-        ("Sensitivity", "share of lesion images with any overlap", "sensitivity", 3),
-        ("Specificity", "share of lesion-free images left unmarked", "specificity", 3),
+        ("Sensitivity", f"share of lesion {noun}s with any overlap", "sensitivity", 3),
+        ("Specificity", f"share of lesion-free {noun}s left unmarked", "specificity", 3),
     ]
     table = [
         {"name": name, "note": note, "parts": [part[key] for part in summaries], "digits": digits}

@@ -1,6 +1,6 @@
 """What is shown in a terminal: tables of scorecards and searches, curves of one line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
         "Dice and HD95: images with a lesion, each at its own resolution. sens.: share of these "
         "in which a finding touches a lesion. spec.: share of lesion-free images without one."
     )
+    if volumes := document.get("volumes"):
+        console.print("\n".join(_volume_lines(document, volumes)))
     for row in document["table"][1:]:
         if row["role"] == "model" and row["model_minus_this"]:
             console.print(_difference(row))
@@ -46,6 +48,32 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
         console.print(escape(_inflation_lines(inflation)))
     for warning in document["warnings"]:
         console.print(f"[bold red]Warning: {escape(warning)}")
+
+
+def _volume_lines(document: Mapping[str, Any], volumes: Mapping[str, Any]) -> Iterator[str]:
+    """Say which lesions of volumes are found, at 1 false positive per volume where it is known."""
+    if froc := document["detection"]["froc"]:
+        told = ", ".join(
+            f"{each['sensitivity']['value']:.2f} at {each['false_positives_per_image']:g}"
+            for each in froc["points"]
+            if each["sensitivity"]["value"] is not None
+        )
+        yield f"Lesions found, at so many false positives per volume: {told or 'no lesion'}"
+    yield f"  {volumes['large_from_mm']:g} mm and more: {_counted(volumes['large'])}"
+    for part in volumes["hard"]:
+        found = part["at_rate"] or part["at_threshold"]
+        yield f"  {part['size'] or part['surroundings']}: {_counted(found)}"
+    rate = "as masks" if froc is None else f"at {volumes['rate']:g} false positive per volume"
+    yield f"  ({rate}; goal: {volumes['goal']:.2f} of the first)"
+    if volumes["num_lesion_free"]:
+        figure = _figure(volumes["false_positives_per_lesion_free"], 2, interval=True)
+        yield f"False positives per lesion-free volume, of {volumes['num_lesion_free']}: {figure}"
+
+
+def _counted(share: Mapping[str, Any]) -> str:
+    if share["value"] is None:
+        return "none among these"
+    return f"{share['num_found']} of {share['num_cases']}, {_figure(share, 2, interval=True)}"
 
 
 def _inflation_lines(inflation: Mapping[str, Any]) -> str:

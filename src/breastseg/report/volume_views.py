@@ -17,6 +17,7 @@ from breastseg.report.overlays import (
     STRIP_COLOUR,
     TEXT_COLOUR,
     Colour,
+    Line,
     draw_outlines,
     load_font,
     model_line,
@@ -33,8 +34,11 @@ _CLOSE_UP_TIMES = 2.5
 _SMALLEST_CLOSE_UP_MM = 40.0
 _BAR_LENGTHS_MM = (200, 100, 50, 20, 10, 5, 2, 1)
 _LARGEST_BAR = 0.3
+_KEY_WIDTH = 40
 
 Box = tuple[int, int, int, int]
+
+MARKED, DRAWN = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,30 @@ class Style:
     """How a volume is drawn.
 
     by_model: lesions are outlined as what a model marked, otherwise as what a reader drew.
+    window: which values are shown.
+    both: labels are sums instead, MARKED where a model has marked and DRAWN where a reader drew.
     author: who drew the outlines, where that is neither.
     """
 
     by_model: bool
     window: Window = SOFT_TISSUE
     author: str | None = None
+    both: bool = False
+
+    def lines(self, labels: np.ndarray) -> list[Line]:
+        """Return the outlines of the labels of a plane."""
+        if self.both:
+            return [*model_line((labels & MARKED) > 0), *reader_line((labels & DRAWN) > 0)]
+        line = model_line if self.by_model else reader_line
+        return [each for number in np.unique(labels[labels > 0]) for each in line(labels == number)]
+
+    def key(self) -> list[tuple[str, bool]]:
+        """Return who is outlined, and whether by the line of a model."""
+        both = [("model", True), ("reader", False)]
+        if self.both:
+            return both
+        name, by_model = both[0] if self.by_model else both[1]
+        return [(self.author or name, by_model)]
 
 
 def lesion_picture(viewer: Viewer, lesion: VolumeLesion, style: Style) -> Colour:
@@ -83,27 +105,27 @@ def lesion_picture(viewer: Viewer, lesion: VolumeLesion, style: Style) -> Colour
     """
     planes = [viewer.plane(name, viewer.fullest(name, lesion.number)) for name in PLANES]
     side_mm = max(_SMALLEST_CLOSE_UP_MM, _CLOSE_UP_TIMES * lesion.diameter_3d_mm)
-    crops = [_crop(plane, lesion.number, side_mm) for plane in planes]
-    px_per_mm = PANEL / max(max(_size_mm(plane)) for plane in planes)
+    crops = [crop(plane, plane.labels == lesion.number, side_mm) for plane in planes]
+    px_per_mm = PANEL / max(max(size_mm(plane)) for plane in planes)
     whole = [
-        _panel(plane, style, px_per_mm, box=box)
+        panel(plane, style, px_per_mm, box=box)
         for plane, (_, box) in zip(planes, crops, strict=True)
     ]
-    close = [_panel(crop, style, PANEL / max(_size_mm(crop))) for crop, _ in crops]
-    return _sheet([whole, close], style, f"lesion {lesion.number}")
+    close = [panel(each, style, PANEL / max(size_mm(each))) for each, _ in crops]
+    return sheet([whole, close], style, f"lesion {lesion.number}")
 
 
 def projection_picture(viewer: Viewer, style: Style) -> Colour:
     """Return coronal and sagittal maximum intensity projections with the shadows of all lesions."""
     planes = [viewer.projection(name) for name in ("coronal", "sagittal")]
-    return _sheet([_row(planes, style, 1.5 * PANEL)], style, "lesions")
+    return sheet([_row(planes, style, 1.5 * PANEL)], style, "lesions")
 
 
 def middle_picture(viewer: Viewer, style: Style) -> Colour:
     """Return the three middle planes of a volume: what there is to see without a lesion."""
     planes = [viewer.plane(name, viewer.middle(name)) for name in PLANES]
     caption = "lesions" if viewer.labels.any() else "no lesion marked"
-    return _sheet([_row(planes, style, PANEL)], style, caption)
+    return sheet([_row(planes, style, PANEL)], style, caption)
 
 
 def survey_picture(viewer: Viewer, number: int | None, window: Window) -> Colour:
@@ -141,7 +163,7 @@ def _survey(viewer: Viewer, number: int | None, style: Style, caption: str | Non
         row = _row(planes, style, PANEL)
     elif len(row) > 1:
         row = [row[0], _pile(row[1:])]
-    return _sheet([row], style, caption)
+    return sheet([row], style, caption)
 
 
 def _pile(panels: Sequence[Pillow.Image]) -> Pillow.Image:
@@ -156,24 +178,29 @@ def _pile(panels: Sequence[Pillow.Image]) -> Pillow.Image:
 
 
 def _row(planes: Sequence[Plane], style: Style, side: float) -> list[Pillow.Image]:
-    px_per_mm = side / max(max(_size_mm(plane)) for plane in planes)
-    return [_panel(plane, style, px_per_mm) for plane in planes]
+    px_per_mm = side / max(max(size_mm(plane)) for plane in planes)
+    return [panel(plane, style, px_per_mm) for plane in planes]
 
 
-def _size_mm(plane: Plane) -> tuple[float, float]:
+def size_mm(plane: Plane) -> tuple[float, float]:
+    """Return height and width of a plane."""
     rows, columns = plane.pixels.shape
     return rows * plane.spacing_mm[0], columns * plane.spacing_mm[1]
 
 
-def _crop(plane: Plane, number: int, side_mm: float) -> tuple[Plane, Box]:
-    """Return the surroundings of a lesion in a plane, and where they lie in it."""
-    inside = np.argwhere(plane.labels == number)
+def crop(plane: Plane, lesion: np.ndarray, side_mm: float) -> tuple[Plane, Box]:
+    """Return the surroundings of a lesion in a plane, and where they lie in it.
+
+    Args:
+        lesion: True inside it, of the plane's shape.
+    """
+    inside = np.argwhere(lesion)
     centre = (inside.min(axis=0) + inside.max(axis=0) + 1) / 2
     half = side_mm / 2 / np.array(plane.spacing_mm)
     low = np.maximum(np.floor(centre - half), 0).astype(int)
     high = np.minimum(np.ceil(centre + half), plane.pixels.shape).astype(int)
     cut = (slice(low[0], high[0]), slice(low[1], high[1]))
-    crop = Plane(
+    close = Plane(
         name=plane.name,
         pixels=plane.pixels[cut],
         labels=plane.labels[cut],
@@ -181,10 +208,10 @@ def _crop(plane: Plane, number: int, side_mm: float) -> tuple[Plane, Box]:
         letters=plane.letters,
         where="close-up",
     )
-    return crop, (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+    return close, (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 
 
-def _panel(plane: Plane, style: Style, px_per_mm: float, *, box: Box | None = None) -> Pillow.Image:
+def panel(plane: Plane, style: Style, px_per_mm: float, *, box: Box | None = None) -> Pillow.Image:
     """Draw one plane with square pixels, the outlines of its lesions, and a frame at a box."""
     down, right = (spacing * px_per_mm for spacing in plane.spacing_mm)
     rows, columns = (
@@ -194,9 +221,7 @@ def _panel(plane: Plane, style: Style, px_per_mm: float, *, box: Box | None = No
     method = cv2.INTER_AREA if max(down, right) < 1 else cv2.INTER_LINEAR
     grey = cv2.resize(style.window.grey(plane.pixels), (columns, rows), interpolation=method)
     picture = np.repeat(grey[..., None], 3, axis=2)
-    for number in np.unique(plane.labels[plane.labels > 0]):
-        mask = plane.labels == number
-        draw_outlines(picture, model_line(mask) if style.by_model else reader_line(mask))
+    draw_outlines(picture, style.lines(plane.labels))
     canvas = Pillow.fromarray(picture)
     if box is not None:
         top, left, bottom, end = box
@@ -246,8 +271,8 @@ def _write(canvas: Pillow.Image, place: tuple[float, float], text: str, anchor: 
     )
 
 
-def _sheet(rows: Sequence[Sequence[Pillow.Image]], style: Style, caption: str | None) -> Colour:
-    """Put panels into rows and columns, with a strip below that names line and window.
+def sheet(rows: Sequence[Sequence[Pillow.Image]], style: Style, caption: str | None) -> Colour:
+    """Put panels into rows and columns, with a strip below that names lines and window.
 
     Args:
         caption: what the lines outline; None where there is none, since nobody has looked.
@@ -257,10 +282,13 @@ def _sheet(rows: Sequence[Sequence[Pillow.Image]], style: Style, caption: str | 
     strip = 2 * _TEXT_SIZE
     width = sum(widths) + _GAP * (len(widths) - 1)
     text = f"{style.window}    research use only"
-    if caption is not None:
-        author = style.author or ("model" if style.by_model else "reader")
-        text = f"{author}: {caption}    {text}"
-    left = 8 if caption is None else 48
+    names = [] if caption is None else [name for name, _ in style.key()]
+    if names and caption:
+        text = f"{names[-1]}: {caption}    {text}"
+    elif names:
+        text = f"{names[-1]}    {text}"
+    left = 8 + sum(_KEY_WIDTH + _name_width(name) for name in names[:-1])
+    left += _KEY_WIDTH if names else 0
     width = max(width, left + math.ceil(load_font(_TEXT_SIZE).getlength(text)) + 8)
     whole = Pillow.new("RGB", (width, sum(heights) + _GAP * len(heights) + strip), STRIP_COLOUR)
     y = 0
@@ -270,14 +298,23 @@ def _sheet(rows: Sequence[Sequence[Pillow.Image]], style: Style, caption: str | 
             whole.paste(panel, (x + (breadth - panel.width) // 2, y))
             x += breadth + _GAP
         y += height + _GAP
-    if caption is not None:
-        _draw_key(whole, y + strip // 2, by_model=style.by_model)
+    if names:
+        _draw_key(whole, y + strip // 2, style)
     _write(whole, (left, y + strip / 2), text, "lm")
     return np.asarray(whole)
 
 
-def _draw_key(canvas: Pillow.Image, y: int, *, by_model: bool) -> None:
-    """Draw a piece of the line that outlines what a model marked or a reader drew."""
-    colour = MODEL_COLOUR if by_model else READER_COLOUR
-    for start, end in ((8, 40),) if by_model else ((8, 16), (20, 28), (32, 40)):
-        ImageDraw.Draw(canvas).line((start, y, end, y), fill=colour, width=3)
+def _name_width(name: str) -> int:
+    return math.ceil(load_font(_TEXT_SIZE).getlength(f"{name}  "))
+
+
+def _draw_key(canvas: Pillow.Image, y: int, style: Style) -> None:
+    """Draw a piece of each line, and the name of all but the last, which the caption has."""
+    x, draw = 8, ImageDraw.Draw(canvas)
+    for place, (name, by_model) in enumerate(style.key(), start=1):
+        colour = MODEL_COLOUR if by_model else READER_COLOUR
+        for start, end in ((0, 32),) if by_model else ((0, 8), (12, 20), (24, 32)):
+            draw.line((x + start, y, x + end, y), fill=colour, width=3)
+        if place < len(style.key()):
+            _write(canvas, (x + _KEY_WIDTH, y), name, "lm")
+            x += _KEY_WIDTH + _name_width(name)

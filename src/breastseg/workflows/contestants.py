@@ -7,10 +7,11 @@ from typing import Protocol
 import numpy as np
 
 from breastseg.core.errors import InputError, LayoutError
-from breastseg.core.image import Case, Pixels
+from breastseg.core.image import Case, Image, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD, Lesion
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.given_masks import GivenMasks, tell
+from breastseg.evaluation.matching import shown_mask
 from breastseg.evaluation.overlap import Mask
 from breastseg.inference.segment import find
 from breastseg.io.mask_files import read_given_mask, read_given_probability
@@ -33,6 +34,12 @@ class Answer:
     probability: Pixels | None = None
     lesions: tuple[Lesion, ...] = ()
     is_cut: bool = True
+
+    def map(self) -> Pixels:
+        """Return what findings are taken from: the probability, or the mask as one."""
+        if self.probability is None:
+            return self.mask.astype(np.float32)
+        return self.probability
 
 
 class Contestant(Protocol):
@@ -62,21 +69,40 @@ class GivenContestant:
     has_masks: bool
     has_probabilities: bool
     threshold: float
+    are_volumes: bool = False
 
     def answer(self, case: Case, *, sha256: str) -> Answer:
         """See Contestant.answer; an image without a file has an error of its own before."""
         files = self.given.files[case.case_id]
-        _, rows, columns = case.image.pixels.shape
-        probability = found = None
+        probability = None
         if self.has_probabilities and files.probability is not None:
-            probability = read_given_probability(files.probability, (rows, columns))[None]
-            found = find(case.case_id, case.image, probability, self.threshold)
+            probability = self._probability(files.probability, case.image)
         if self.has_masks and files.mask is not None:
-            mask = read_given_mask(files.mask, (rows, columns))[None]
+            mask = self._mask(files.mask, case.image)
             is_cut = probability is None or _is_cut(mask, probability)
             return Answer(mask=mask, probability=probability, is_cut=is_cut)
-        assert found is not None
+        assert probability is not None
+        if self.are_volumes:
+            return Answer(mask=shown_mask(probability, self.threshold), probability=probability)
+        found = find(case.case_id, case.image, probability, self.threshold)
         return Answer(mask=found.mask, probability=probability, lesions=found.lesions)
+
+    def _mask(self, path: Path, image: Image) -> Mask:
+        if self.are_volumes:
+            # Whoever scores pictures need not wait for nibabel.
+            from breastseg.io.volume_mask_files import read_volume_mask
+
+            return read_volume_mask(path, image)
+        _, rows, columns = image.pixels.shape
+        return read_given_mask(path, (rows, columns))[None]
+
+    def _probability(self, path: Path, image: Image) -> Pixels:
+        if self.are_volumes:
+            from breastseg.io.volume_mask_files import read_volume_probability
+
+            return read_volume_probability(path, image)
+        _, rows, columns = image.pixels.shape
+        return read_given_probability(path, (rows, columns))[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +115,9 @@ class RunContestant:
 
     def answer(self, case: Case, *, sha256: str) -> Answer:
         """See Contestant.answer."""
+        if self.model.of_volumes:
+            volume = self.opened.predict_volume(case.case_id, case.image, sha256=sha256)
+            return Answer(mask=volume.mask, probability=volume.probability)
         found = self.opened.predict(case.case_id, case.image, sha256=sha256)
         return Answer(mask=found.mask, probability=found.probability, lesions=found.lesions)
 
@@ -122,6 +151,7 @@ def given_contestant(
         has_masks=has_masks,
         has_probabilities=has_probabilities,
         threshold=threshold or DEFAULT_THRESHOLD,
+        are_volumes=any(case.is_volume for case in cases),
     )
 
 

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from breastseg.core.image import Case, Pixels
 from breastseg.datasets.cases import read_case
+from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.scorecard import exemplary_cases, summarise, to_document
 from breastseg.report.figures import Figure, fold_curves, training_curves
 from breastseg.report.scorecard_page import Picture
 from breastseg.training.model import Model
+from breastseg.workflows.judge import SearchedRegion, VolumeJudge
 from breastseg.workflows.leakage import leakage_certificate
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.scorecard_files import case_picture, write_scorecard
 from breastseg.workflows.scoring import Scored, score_models
 from breastseg.workflows.show_leak import inflation_of, require_own_test_part
+from breastseg.workflows.volume_pictures import volume_pictures
 
 log = logging.getLogger(__name__)
 _SHOWN_BOUNDS = {"best": 1, "median": 2, "worst": 2, "false alarm": 1}
@@ -47,6 +51,7 @@ def evaluate(
     threshold: float | None = None,
     threads: int | None = None,
     show_leak: bool = False,
+    region: SearchedRegion | None = None,
     reading: Reading = silent_reading,
 ) -> Evaluation:
     """Score a run on its own test part, or on the whole of other data.
@@ -65,10 +70,12 @@ def evaluate(
         threshold: operating threshold in (0, 1]; each run's own where None.
         threads: of the CPU; None takes all.
         show_leak: predict the training images, too, and say how much they would have flattered.
+        region: where lesions of a CT are looked for, other than the recipe says.
         reading: told of the progress.
 
     Raises:
-        InputError: show_leak of anything but the run's own test part.
+        InputError: show_leak of anything but the run's own test part, or of volumes; a region
+            for pictures.
         SplitError: an image was trained on, or the part is empty.
         LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
         RunFolderError, WeightsError: a run.
@@ -85,8 +92,9 @@ def evaluate(
         threads=threads,
         reading=reading,
         gather=True,
+        region=region,
     )
-    folder = output or _default_folder(run, scored)
+    folder = output or _default_folder(run, scored, region)
     with log_file(folder):
         inflation = inflation_of(scored, data, reading) if show_leak else None
         document = _document(scored, inflation)
@@ -98,10 +106,13 @@ def evaluate(
     return Evaluation(output=folder, document=document)
 
 
-def _default_folder(run: Path, scored: Scored) -> Path:
-    if scored.is_own_data:
-        return run / "scorecard"
-    return run / f"scorecard-{scored.data_name}"
+def _default_folder(run: Path, scored: Scored, region: SearchedRegion | None) -> Path:
+    parts = ["scorecard"]
+    if not scored.is_own_data:
+        parts.append(scored.data_name)
+    if region is not None:
+        parts.append(f"region-{region}")
+    return run / "-".join(parts)
 
 
 def _document(scored: Scored, inflation: dict[str, Any] | None) -> dict[str, Any]:
@@ -120,11 +131,35 @@ def _document(scored: Scored, inflation: dict[str, Any] | None) -> dict[str, Any
                 scored.models[0], content, scored.exposures[0], is_own_data=own
             ),
             "inflation": inflation,
+            "volumes": _volumes(scored),
         },
     )
 
 
+def _volumes(scored: Scored) -> dict[str, Any] | None:
+    if not isinstance(scored.judge, VolumeJudge):
+        return None
+    assert scored.evidence is not None
+    return scored.judge.volumes.to_document(scored.evidence.images, has_probabilities=True)
+
+
 def _pictures(scored: Scored) -> list[Picture]:
+    if isinstance(scored.judge, VolumeJudge):
+        return _pictures_of_volumes(scored, scored.judge)
+    return _pictures_of_images(scored)
+
+
+def _pictures_of_volumes(scored: Scored, judge: VolumeJudge) -> list[Picture]:
+    def answers(case: Case) -> tuple[Mask, Pixels]:
+        found = judge.predict_volume(0, case)
+        return found.mask, found.probability
+
+    assert scored.evidence is not None
+    scores = scored.contenders[0].scores
+    return volume_pictures(scored.cases, scores, scored.evidence.images, answers)
+
+
+def _pictures_of_images(scored: Scored) -> list[Picture]:
     """Draw the exemplary cases; only these are predicted a second time."""
     files = {case.case_id: case for case in scored.cases}
     model = scored.models[0]

@@ -5,41 +5,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from breastseg.core.errors import InputError, LayoutError, SplitError
-from breastseg.core.image import Case
+from breastseg.core.errors import SplitError
+from breastseg.core.image import Case, Pixels
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
-from breastseg.datasets.checked import content_fingerprint, content_of, find_training_data
+from breastseg.datasets.checked import content_fingerprint, content_of, find_scored_data
 from breastseg.datasets.given_masks import GivenMasks, find_given_masks, read_case_list
 from breastseg.datasets.near_duplicates import case_groups
-from breastseg.evaluation.baselines import ALL_BACKGROUND, ConstantMask, best_constant_mask
-from breastseg.evaluation.case_score import CaseScore, score_case
+from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.overlap import Mask
-from breastseg.evaluation.scorecard import Contender, exemplary_cases, summarise, to_document
+from breastseg.evaluation.scorecard import exemplary_cases, summarise, to_document
 from breastseg.report.scorecard_page import Picture
 from breastseg.training.model import is_ensemble, load_model, open_model
 from breastseg.workflows.contestants import (
-    Answer,
     Contestant,
-    GivenContestant,
     RunContestant,
     given_contestant,
 )
 from breastseg.workflows.evaluate import NOT_TESTED, Evaluation
-from breastseg.workflows.given_evidence import GivenEvidence, unknown_training
+from breastseg.workflows.given_evidence import unknown_training
+from breastseg.workflows.panel import Judged, Panel, judge
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.scorecard_files import case_picture, write_scorecard
 from breastseg.workflows.seen_before import all_seen, exposures_of, warning_of
+from breastseg.workflows.volume_pictures import volume_pictures
 
 log = logging.getLogger(__name__)
-
-_SHOWN_FAULTS = 5
-CHOSEN_ON = "the scored images' own references"
-IN_ITS_FAVOUR = (
-    ": chosen on what it is scored on, in its own favour, since the masks that the model was "
-    "trained on are not known here"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +89,7 @@ def evaluate_predictions(
         SplitError: a run of `against` has seen an image, or no image is left.
         RunFolderError, WeightsError: a run. OutputError: the scorecard cannot be written.
     """
-    data_set = find_training_data(data)
+    data_set = find_scored_data(data)
     given = find_given_masks(predictions, data_set.cases)
     hashes = content_of(data_set.cases)
     chosen = _choose(data_set, given, images, hashes)
@@ -114,17 +104,23 @@ def evaluate_predictions(
         reading=reading,
     )
     groups, method = case_groups(data_set.cases)
-    panel = _Panel(contestants=(first, *others), groups=groups, hashes=hashes, first=first)
-    contenders, evidence = _score(panel, chosen.cases, reading)
+    panel = Panel(contestants=(first, *others), groups=groups, hashes=hashes, first=first)
+    judged = judge(panel, chosen.cases, reading)
+    contenders = judged.contenders
     evidence_document = {
-        **evidence.to_document(has_probabilities=first.has_probabilities),
+        **judged.evidence.to_document(has_probabilities=first.has_probabilities),
         "leakage": unknown_training(len(chosen.cases)),
         "inflation": None,
+        "volumes": None
+        if judged.volumes is None
+        else judged.volumes.to_document(
+            judged.evidence.images, has_probabilities=first.has_probabilities
+        ),
     }
     document = to_document(
         summarise(*contenders),
         details=_details(panel, data_set, chosen, method),
-        warnings=(*chosen.warnings, *warnings, *evidence.warnings()),
+        warnings=(*chosen.warnings, *warnings, *judged.warnings()),
         not_tested=("What the model was trained on is not known here.", *NOT_TESTED),
         evidence=evidence_document,
     )
@@ -133,7 +129,12 @@ def evaluate_predictions(
         log.info("; ".join(f"{name}: {text}" for name, text in document["details"].items()))
         for row in document["table"]:
             log.info("%s: mean Dice %s", row["name"], row["summary"]["dice"]["value"])
-        write_scorecard(folder, document, _pictures(panel, chosen.cases, contenders[0].scores))
+        scores = contenders[0].scores
+        if judged.volumes is None:
+            pictures = _pictures(panel, chosen.cases, scores)
+        else:
+            pictures = _pictures_of_volumes(panel, chosen.cases, scores, judged)
+        write_scorecard(folder, document, pictures)
     return Evaluation(output=folder, document=document)
 
 
@@ -212,105 +213,7 @@ def _opponents(
     return contestants, warnings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Panel:
-    """Who is scored; first is the one whom the scorecard is about."""
-
-    contestants: tuple[Contestant, ...]
-    first: GivenContestant
-    groups: dict[str, str]
-    hashes: dict[str, str]
-
-    def answers(self, case: Case) -> list[Answer]:
-        """Return what each says of an image."""
-        sha256 = self.hashes[case.case_id]
-        return [each.answer(case, sha256=sha256) for each in self.contestants]
-
-    def names(self) -> list[str]:
-        """Return the names, numbered where several are the same."""
-        names = [each.name for each in self.contestants]
-        if len(set(names)) == len(names):
-            return names
-        return [f"{name} ({number})" for number, name in enumerate(names, start=1)]
-
-
-def _score(
-    panel: _Panel, cases: Sequence[CaseFiles], reading: Reading
-) -> tuple[list[Contender], GivenEvidence]:
-    """Score all on every image; faulty files are told together at the end."""
-    baselines = [ALL_BACKGROUND, *_constant_mask(cases, reading)]
-    evidence, faults = GivenEvidence(), []
-    rows: list[list[CaseScore]] = []
-    for done, files in enumerate(cases, start=1):
-        case = read_case(files)
-        reading("Scoring", done, len(cases))
-        try:
-            answers = panel.answers(case)
-        except InputError as error:
-            faults.append(str(error))
-            continue
-        if faults:
-            continue
-        group = panel.groups[files.case_id]
-        masks = [answer.mask for answer in answers]
-        masks += [baseline.on(case.image.pixels.shape) for baseline in baselines]
-        rows.append([score_case(case, mask, group=group, label=files.label) for mask in masks])
-        evidence.add(case, answers[0], threshold=panel.first.threshold, group=group, files=files)
-    if faults:
-        raise InputError(_told(faults, len(cases)))
-    return _contenders(panel, baselines, list(zip(*rows, strict=True))), evidence
-
-
-def _told(faults: Sequence[str], num_cases: int) -> str:
-    if len(faults) == 1:
-        return faults[0]
-    more = len(faults) - _SHOWN_FAULTS
-    lines = [f"{len(faults)} of {num_cases} images have a mask that cannot be used:"]
-    lines += [f"  - {fault}" for fault in faults[:_SHOWN_FAULTS]]
-    return "\n".join(lines + ([f"  ... and {more} more"] if more > 0 else []))
-
-
-def _constant_mask(cases: Sequence[CaseFiles], reading: Reading) -> list[ConstantMask]:
-    """Return the constant mask that fits the scored images best; none without a lesion."""
-
-    def references() -> Iterable[Mask]:
-        for done, files in enumerate(cases, start=1):
-            reference = read_case(files).reference
-            assert reference is not None
-            reading("Choosing the best constant mask", done, len(cases))
-            yield np.asarray(reference > 0)
-
-    try:
-        return [best_constant_mask(references(), chosen_on=CHOSEN_ON)]
-    except InputError as error:
-        if isinstance(error, LayoutError):
-            raise
-        return []
-
-
-def _contenders(
-    panel: _Panel,
-    baselines: Sequence[ConstantMask],
-    columns: Sequence[Sequence[CaseScore]],
-) -> list[Contender]:
-    names = panel.names()
-    scored = [
-        Contender(name=name, scores=scores) for name, scores in zip(names, columns, strict=False)
-    ]
-    floor = [
-        Contender(
-            name=baseline.name,
-            scores=scores,
-            role="baseline",
-            description=baseline.description
-            + (IN_ITS_FAVOUR if baseline is not ALL_BACKGROUND else ""),
-        )
-        for baseline, scores in zip(baselines, columns[len(names) :], strict=True)
-    ]
-    return [*scored, *floor]
-
-
-def _details(panel: _Panel, data_set: DataSet, chosen: _Chosen, method: str) -> dict[str, str]:
+def _details(panel: Panel, data_set: DataSet, chosen: _Chosen, method: str) -> dict[str, str]:
     first, ids = panel.first, [case.case_id for case in chosen.cases]
     given = [
         name
@@ -330,8 +233,18 @@ def _details(panel: _Panel, data_set: DataSet, chosen: _Chosen, method: str) -> 
     return details
 
 
+def _pictures_of_volumes(
+    panel: Panel, cases: Sequence[CaseFiles], scores: Sequence[CaseScore], judged: Judged
+) -> list[Picture]:
+    def answers(case: Case) -> tuple[Mask, Pixels]:
+        answer = panel.first.answer(case, sha256=panel.hashes[case.case_id])
+        return answer.mask, answer.map()
+
+    return volume_pictures(cases, scores, judged.evidence.images, answers)
+
+
 def _pictures(
-    panel: _Panel, cases: Sequence[CaseFiles], scores: Sequence[CaseScore]
+    panel: Panel, cases: Sequence[CaseFiles], scores: Sequence[CaseScore]
 ) -> list[Picture]:
     files = {case.case_id: case for case in cases}
     pictures = []

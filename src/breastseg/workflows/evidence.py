@@ -34,7 +34,7 @@ class Evidence:
         calibrations = [run.calibration for run in model.runs]
         self._temperatures = [each.temperature for each in calibrations]
         self._has_part = any(run.split.parts.get("calibration") for run in model.runs)
-        self._images: list[ImageDetection] = []
+        self.images: list[ImageDetection] = []
         self._trust = None
         if all(each.is_fitted for each in calibrations):
             self._trust = Trust(None if model.is_ensemble else calibrations[0])
@@ -48,6 +48,7 @@ class Evidence:
         threshold: float,
         group: str,
         label: str | None,
+        smallest_px: float = 0.0,
     ) -> None:
         """Add what the model says of an image.
 
@@ -57,10 +58,18 @@ class Evidence:
             threshold: the operating threshold, in (0, 1].
             group: patient or near-duplicate group.
             label: the class that the data set gives the image.
+            smallest_px: smaller candidates are not shown.
         """
         assert case.reference is not None
-        image = score_detection(case, calibrated, threshold=threshold, group=group, label=label)
-        self._images.append(image)
+        image = score_detection(
+            case,
+            calibrated,
+            threshold=threshold,
+            group=group,
+            label=label,
+            smallest_px=smallest_px,
+        )
+        self.images.append(image)
         if self._trust is not None:
             self._trust.add(
                 case.case_id,
@@ -73,7 +82,7 @@ class Evidence:
 
     def to_document(self, *, is_own_data: bool) -> dict[str, Any]:
         """Return the keys that scorecard.json gets from here; `note` says why one is empty."""
-        summary = detection.summarise(self._images)
+        summary = detection.summarise(self.images)
         return {
             "detection": detection.to_document(summary),
             **self._trust_document(is_own_data=is_own_data),

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from breastseg.core.image import Case
 from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.datasets.cases import CaseFiles
@@ -32,7 +30,7 @@ class GivenEvidence:
     """Gathered image by image; see add and to_document."""
 
     def __init__(self) -> None:
-        self._images: list[ImageDetection] = []
+        self.images: list[ImageDetection] = []
         self._trust = Trust(None)
         self._not_cut: list[str] = []
 
@@ -49,11 +47,11 @@ class GivenEvidence:
         assert case.reference is not None
         probability = answer.probability
         if probability is None:
-            seen, threshold = answer.mask.astype(np.float32), DEFAULT_THRESHOLD
-        else:
-            seen = probability
-        image = score_detection(case, seen, threshold=threshold, group=group, label=files.label)
-        self._images.append(image)
+            threshold = DEFAULT_THRESHOLD
+        image = score_detection(
+            case, answer.map(), threshold=threshold, group=group, label=files.label
+        )
+        self.images.append(image)
         if probability is not None:
             self._trust.add(
                 case.case_id,
@@ -71,14 +69,14 @@ class GivenEvidence:
         if not self._not_cut:
             return ()
         return (
-            f"In {len(self._not_cut)} of {len(self._images)} images the mask is not the "
+            f"In {len(self._not_cut)} of {len(self.images)} images the mask is not the "
             f"probability map cut at 0.5, such as {tell(self._not_cut[:1])}: overlap and distances "
             "are those of the masks, the figures lesion by lesion those of the probabilities.",
         )
 
     def to_document(self, *, has_probabilities: bool) -> dict[str, Any]:
         """Return the keys that scorecard.json gets from here; `note` says why one is empty."""
-        summary = detection.summarise(self._images)
+        summary = detection.summarise(self.images)
         if not has_probabilities:
             return {
                 "detection": detection.to_document(detection.unranked(summary, MASKS_ALONE)),

@@ -11,7 +11,9 @@ from breastseg.core.calibration import Bounds
 from breastseg.core.image import Case
 from breastseg.core.lesion import Lesion
 from breastseg.evaluation.case_score import CaseScore
+from breastseg.evaluation.lesion_traits import LesionTraits
 from breastseg.evaluation.overlap import Mask
+from breastseg.evaluation.volume_detection import VolumeLesionRow
 from breastseg.io.atomic import write_json, write_text
 from breastseg.io.raster import encode_jpeg
 from breastseg.report.bounds_overlays import bounds_jpeg
@@ -21,6 +23,12 @@ from breastseg.report.rendering import data_uri
 from breastseg.report.scorecard_page import Picture, scorecard_page
 
 _PICTURE_SIDE = 512
+_LESION_FIELDS = [
+    field.name
+    for kind in (VolumeLesionRow, LesionTraits)
+    for field in dataclasses.fields(kind)
+    if field.name != "traits"
+]
 
 
 def case_picture(
@@ -65,7 +73,7 @@ def write_scorecard(
     *,
     figures: Sequence[Figure] = (),
 ) -> None:
-    """Write scorecard.json, cases.csv and scorecard.html.
+    """Write scorecard.json, cases.csv and scorecard.html; of volumes lesions.csv, too.
 
     Args:
         figures: further ones of the page.
@@ -74,10 +82,17 @@ def write_scorecard(
         OutputError: a file cannot be written.
     """
     write_json(folder / "scorecard.json", document)
-    text = io.StringIO()
     fields = [field.name for field in dataclasses.fields(CaseScore)]
-    table = csv.DictWriter(text, fields)
-    table.writeheader()
-    table.writerows(document["cases"])
-    write_text(folder / "cases.csv", text.getvalue())
+    write_text(folder / "cases.csv", _table(fields, document["cases"]))
+    if document["volumes"] is not None:
+        rows = [{**each, **each["traits"]} for each in document["volumes"]["lesions"]]
+        write_text(folder / "lesions.csv", _table(_LESION_FIELDS, rows))
     write_text(folder / "scorecard.html", scorecard_page(document, pictures, figures=figures))
+
+
+def _table(fields: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, fields, extrasaction="ignore")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()

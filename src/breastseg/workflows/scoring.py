@@ -5,23 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from breastseg.core.errors import SplitError
-from breastseg.core.image import Case
+from breastseg.core.errors import InputError, LayoutError, SplitError
 from breastseg.core.lesion import check_threshold
-from breastseg.datasets.cases import CaseFiles, DataSet, read_case
-from breastseg.datasets.checked import content_fingerprint, content_of
+from breastseg.datasets.cases import CaseFiles, DataSet
+from breastseg.datasets.checked import content_fingerprint, content_of, find_scored_data
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import case_groups
 from breastseg.datasets.splits import PARTS
-from breastseg.evaluation.baselines import ALL_BACKGROUND, ConstantMask
-from breastseg.evaluation.case_score import CaseScore, score_case
-from breastseg.evaluation.overlap import Mask
+from breastseg.evaluation.baselines import ALL_BACKGROUND
+from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.scorecard import Contender
-from breastseg.inference.segment import Prediction, find
-from breastseg.training.model import Model, OpenModel, load_model, open_model
+from breastseg.training.model import Model, load_model, open_model
 from breastseg.workflows.evidence import Evidence
+from breastseg.workflows.judge import Judge, SearchedRegion, VolumeJudge, with_region
 from breastseg.workflows.progress import Reading
 from breastseg.workflows.seen_before import (
     Exposure,
@@ -67,14 +63,15 @@ class Scored:
     is_own_data: bool
     data_name: str
     folds: dict[str, str]
-    judge: "Judge"
+    judge: Judge | VolumeJudge
     evidence: Evidence | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What makes the figures too good."""
         seen = all_seen(self.exposures)
-        return (f"{warning_of(seen, num_scored=len(self.cases))}.",) if seen else ()
+        told = (f"{warning_of(seen, num_scored=len(self.cases))}.",) if seen else ()
+        return (*told, *self.judge.warnings())
 
     @property
     def model_contenders(self) -> list[Contender]:
@@ -92,20 +89,24 @@ def score_models(
     threads: int | None,
     reading: Reading,
     gather: bool = False,
+    region: SearchedRegion | None = None,
 ) -> Scored:
     """Score models and the baselines of the first; arguments and errors as of evaluate.
 
     Args:
         gather: look closer at the first model: its probabilities, not its masks alone.
+        region: where lesions of volumes are looked for; as each recipe says where None.
     """
     if threshold is not None:
         check_threshold(threshold)
     opened = [open_model(path) for path in paths]
-    data_set = find_data_set(data)
+    data_set = _find(opened, data)
     selection = _select(opened, data_set, split, allow_leakage=allow_leakage, reading=reading)
     groups, method = _groups(opened[0], data_set, selection)
-    judge = Judge(
-        models=[load_model(model, threads=threads) for model in opened],
+    models = [with_region(load_model(model, threads=threads), region) for model in opened]
+    kind = VolumeJudge if opened[0].of_volumes else Judge
+    judge = kind(
+        models=models,
         constants=[run.constant_mask() for run in opened[0].runs],
         groups=groups,
         sha256=selection.sha256,
@@ -120,7 +121,10 @@ def score_models(
         models=opened,
         contenders=_contenders(opened, judge, list(zip(*rows, strict=True))),
         cases=selection.cases,
-        details=_details(opened[0], data_set, selection, method, threshold),
+        details={
+            **_details(opened[0], data_set, selection, method, threshold),
+            **judge.details(opened[0], region),
+        },
         exposures=selection.exposures,
         is_own_data=selection.is_own_data,
         data_name=data_set.root.resolve().name,
@@ -130,59 +134,26 @@ def score_models(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
-    """Everything that has an opinion on an image: the models, and the first one's baselines.
+def _find(models: Sequence[Model], data: Path) -> DataSet:
+    """Find pictures for models of pictures, and volumes for those of volumes.
 
-    constants: the constant mask of each of the first model's runs.
-    evidence: takes what the first model says of each image; None where nobody asks.
+    Raises:
+        LayoutError: the data is of the other kind. InputError: the models are of both.
     """
-
-    models: Sequence[OpenModel]
-    constants: Sequence[ConstantMask]
-    groups: dict[str, str]
-    sha256: dict[str, str]
-    threshold: float | None
-    evidence: Evidence | None = None
-
-    def score(self, files: CaseFiles) -> tuple[CaseScore, ...]:
-        """Score the models, then the baselines, on one case."""
-        case = read_case(files)
-        masks = [self._first(case, files.label)]
-        masks += [self.predict(number, case).mask for number in range(1, len(self.models))]
-        masks += [ALL_BACKGROUND.on(case.image.pixels.shape), self._constant_mask(case)]
-        group = self.groups[files.case_id]
-        return tuple(score_case(case, mask, group=group, label=files.label) for mask in masks)
-
-    def _first(self, case: Case, label: str | None) -> Mask:
-        """Return the mask of the first model, and gather what else it says."""
-        if self.evidence is None:
-            return self.predict(0, case).mask
-        model, sha256 = self.models[0], self.sha256[case.case_id]
-        calibrated, raw = model.probabilities(case.image, sha256=sha256)
-        threshold = self.threshold or model.threshold(sha256)
-        self.evidence.add(
-            case,
-            calibrated=calibrated,
-            raw=raw,
-            threshold=threshold,
-            group=self.groups[case.case_id],
-            label=label,
+    kinds = {model.of_volumes for model in models}
+    if len(kinds) > 1:
+        raise InputError(
+            "runs to be compared must all take pictures, or all take CT volumes; got both kinds."
         )
-        return find(case.case_id, case.image, calibrated, threshold).mask
-
-    def predict(self, number: int, case: Case) -> Prediction:
-        """Return what one of the models finds."""
-        return self.models[number].predict(
-            case.case_id, case.image, sha256=self.sha256[case.case_id], threshold=self.threshold
+    if not kinds.pop():
+        return find_data_set(data)
+    data_set = find_scored_data(data)
+    if not data_set.holds_volumes:
+        raise LayoutError(
+            f"{data_set.root}: expected CT volumes for the run {models[0].path}, found "
+            f"{len(data_set.cases)} pictures. Name the data that its recipe is for."
         )
-
-    def _constant_mask(self, case: Case) -> Mask:
-        """Return the mask chosen on the same images as the prediction's model was trained on."""
-        place = self.models[0].testers.get(self.sha256[case.case_id])
-        chosen = self.constants if place is None else [self.constants[place]]
-        votes = [constant.on(case.image.pixels.shape) for constant in chosen]
-        return np.asarray(np.mean(votes, axis=0) > 0.5)
+    return data_set
 
 
 def _select(
@@ -241,7 +212,7 @@ def _groups(model: Model, data_set: DataSet, selection: _Selection) -> tuple[dic
     ids, split = {case.case_id for case in selection.cases}, model.runs[0].split
     if selection.is_own_data and ids <= set(split.groups):
         return dict(split.groups), split.kind_of_groups
-    return case_groups(data_set.cases)
+    return case_groups(data_set.cases, content=selection.sha256)
 
 
 def _folds(model: Model, selection: _Selection) -> dict[str, str]:
@@ -279,7 +250,7 @@ def _details(
 
 
 def _contenders(
-    models: Sequence[Model], judge: Judge, columns: Sequence[Sequence[CaseScore]]
+    models: Sequence[Model], judge: Judge | VolumeJudge, columns: Sequence[Sequence[CaseScore]]
 ) -> list[Contender]:
     names = [f"{model.recipe_name} ({model.framework})" for model in models]
     if len(set(names)) < len(names):

@@ -24,7 +24,13 @@ def require_own_test_part(run: Path, data: Path, split: str) -> None:
         InputError: other data, or another part.
         RunFolderError, LayoutError: the run or the data.
     """
-    home = open_model(run).home()
+    model = open_model(run)
+    if model.of_volumes:
+        raise InputError(
+            f"{run}: --show-leak is for pictures; of CT volumes all that were trained on would be "
+            "predicted. Leave it out; volumes that the run has seen are refused anyway."
+        )
+    home = model.home()
     is_own = any(digest in home for digest in content_of(find_data_set(data).cases).values())
     if split != "test" or not is_own:
         found = f"--split {split}" if is_own else "data that the run does not know"

@@ -9,9 +9,22 @@ from breastseg.core.image import Case, Image
 from breastseg.evaluation import detection, scorecard_schema
 from breastseg.evaluation.case_score import score_case
 from breastseg.evaluation.inflation import ScoredImage, estimate_inflation
+from breastseg.evaluation.lesion_traits import LesionTraits
 from breastseg.evaluation.matching import score_detection
 from breastseg.evaluation.scorecard import Contender, summarise, to_document
 from breastseg.evaluation.scorecard_schema import check_document, field_meanings, json_schema
+from breastseg.evaluation.volume_detection import summarise_volumes
+
+TRAITS = LesionTraits(
+    label=1,
+    diameter_mm=12.0,
+    mean_hu=50.0,
+    contrast_hu=90.0,
+    gland_contrast_hu=None,
+    gland_around=0.2,
+    surroundings="in fat",
+    breast_density=None,
+)
 
 
 @pytest.fixture
@@ -62,6 +75,7 @@ def document():
                     num_train=1,
                 )
             ),
+            "volumes": asdict(summarise_volumes([found], {"a": [TRAITS]})),
         },
     )
 
