@@ -48,10 +48,10 @@ def find_scans(
     DICOM files are known by their content and become cases by series, see datasets.dicom_scans.
 
     A file that was named is a case even if it will turn out to be no picture; in folders
-    other files are passed over, and so are earlier results. A picture that is found twice
-    counts once. Masks are never predicted: `x_mask*.png` beside `x.png`, `mask_x.png` beside
-    `bus_x.png` or `x.png` (BUS-BRA), and pictures in folders such as Masks/ or labelsTr/
-    with the folder of the images beside them.
+    other files are passed over, and so are earlier results and the truth of phantoms. A picture
+    that is found twice counts once. Masks are never predicted: `x_mask*.png` beside `x.png`,
+    `mask_x.png` beside `bus_x.png` or `x.png` (BUS-BRA), and pictures in folders such as Masks/
+    or labelsTr/ with the folder of the images beside them.
 
     Args:
         results_dir: where results will be written; what lies in it is not searched.
@@ -120,6 +120,8 @@ def _is_result(file: Path, root: Path, results_dir: Path | None) -> bool:
     ours = any(fnmatch(file.name, pattern) for pattern in _RESULT_FILES)
     if ours and file.with_name("lesions.json").is_file():
         return True
+    if is_nifti(file) and file.with_name("truth.json").is_file():
+        return True  # the label maps of a phantom
     if results_dir is None or not results_dir.resolve().is_relative_to(root.resolve()):
         return False
     return file.resolve().is_relative_to(results_dir.resolve())

@@ -160,8 +160,7 @@ class _Job:
             InputError: the case cannot be predicted; others may.
             OutputError: a result cannot be written.
         """
-        if case.is_volume != self.model.model.of_volumes:
-            raise InputError(f"{case.image_path}: {_unfit(self.model.model)}")
+        _require_fit(case, self.model.model)
         sha256 = case.sha256()
         if finished := self._finished(case.case_id, sha256):
             return finished
@@ -191,22 +190,26 @@ class _Job:
         return self.folder.finished(case_id, sha256, also=also)
 
 
-def _unfit(model: Model) -> str:
-    if model.of_volumes:
-        return (
-            f"the model {model.path.name} is one for CT volumes, and this is a picture. Give a "
-            "DICOM CT series or a NIfTI volume, or choose a model for pictures."
+def _require_fit(case: CaseFiles, model: Model) -> None:
+    """Refuse a case that the model is not for; a file that cannot be read, as such."""
+    if case.is_volume == model.of_volumes:
+        return
+    if not case.is_volume:
+        read_any_image(case.image_path, case.frame)
+        raise InputError(
+            f"{case.image_path}: the model {model.path.name} is one for CT volumes, and this is a "
+            "picture. Give a DICOM CT series or a NIfTI volume, or choose a model for pictures."
         )
-    return (
-        f"the model {model.path.name} is one for pictures, and this is a CT volume. Give pictures "
-        "or DICOM ultrasound, or choose a model for CT volumes."
+    raise InputError(
+        f"{case.image_path}: the model {model.path.name} is one for pictures, and this is a CT "
+        "volume. Give pictures or DICOM ultrasound, or choose a model for CT volumes."
     )
 
 
 def _refuse_all_unfit(cases: Sequence[CaseFiles], model: Model) -> None:
     """Refuse scans of which none is what the model is for; single ones fail alone."""
     if all(case.is_volume != model.of_volumes for case in cases):
-        raise InputError(f"{cases[0].image_path}: {_unfit(model)}")
+        _require_fit(cases[0], model)
 
 
 def _overlay(prediction: Prediction) -> bytes:

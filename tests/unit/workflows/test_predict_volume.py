@@ -68,7 +68,8 @@ def test_a_series_gets_masks_measures_pictures_and_objects_for_the_pacs(predicte
     probability = read_nifti(case / "probability.nii.gz").pixels
     assert probability.max() == pytest.approx(lesion["probability"], abs=1e-3)
     assert (mask.pixels > 0).sum() == (probability >= document["threshold"]).sum()
-    line = next(csv.DictReader((folder / "out" / "predictions.csv").open(encoding="utf-8")))
+    text = (folder / "out" / "predictions.csv").read_text(encoding="utf-8")
+    line = next(csv.DictReader(text.splitlines()))
     assert line["laterality"] == "right"
     assert float(line["volume_mm3"]) == lesion["volume_mm3"]
 
