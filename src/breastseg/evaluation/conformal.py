@@ -58,9 +58,19 @@ class ConformalScore:
 
 
 def conformal_score(
-    probability: Pixels, reference: Mask, *, group: Hashable, tolerance: float = TOLERANCE
+    probability: Pixels,
+    reference: Mask,
+    *,
+    group: Hashable,
+    tolerance: float = TOLERANCE,
+    lowest: float = 0.0,
 ) -> ConformalScore:
     """Score one image; only two numbers are kept of it.
+
+    Only the order of the probabilities counts: logits give the scores as logits.
+
+    Args:
+        lowest: below every value: 0 of probabilities, minus infinity of logits.
 
     Raises:
         GeometryError, InputError: see outer_score.
@@ -68,7 +78,7 @@ def conformal_score(
     return ConformalScore(
         group=group,
         outer=outer_score(probability, reference, tolerance=tolerance),
-        inner=inner_score(probability, reference, tolerance=tolerance),
+        inner=inner_score(probability, reference, tolerance=tolerance, lowest=lowest),
     )
 
 
@@ -102,10 +112,16 @@ def outer_score(
     return float(inside[may_miss])
 
 
-def inner_score(probability: Pixels, reference: Mask, *, tolerance: float = TOLERANCE) -> float:
+def inner_score(
+    probability: Pixels,
+    reference: Mask,
+    *,
+    tolerance: float = TOLERANCE,
+    lowest: float = 0.0,
+) -> float:
     """Return the t in [0, 1] above which every mask {p > t} is lesion, or empty.
 
-    0 where the mask is lesion at every threshold above 0; the highest probability of the image
+    `lowest` where the mask is lesion at every threshold; the highest probability of the image
     where there is no lesion. Arguments and errors of outer_score; the tolerance is a share of
     the mask's pixels.
 
@@ -122,7 +138,7 @@ def inner_score(probability: Pixels, reference: Mask, *, tolerance: float = TOLE
     is_wrong = outside > tolerance * size + ROUNDING
     # A threshold takes all pixels of one probability or none: only their last counts.
     is_wrong[:-1] &= ranked[:-1] > ranked[1:]
-    return float(ranked[is_wrong.argmax()]) if is_wrong.any() else 0.0
+    return float(ranked[is_wrong.argmax()]) if is_wrong.any() else lowest
 
 
 def _check(probability: Pixels, reference: Mask) -> None:

@@ -1,13 +1,13 @@
 """breastseg calibrate: what a run learns on its calibration part, once its training has ended."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from breastseg.backends.onnx.network import onnx_file
 from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.errors import RunFolderError
-from breastseg.datasets.cases import DataSet, read_case
+from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import content_of
 from breastseg.datasets.layouts import find_data_set
 from breastseg.evaluation.calibrate import CalibrationImage
@@ -17,6 +17,7 @@ from breastseg.io.atomic import write_bytes
 from breastseg.training.checkpoint import Run
 from breastseg.training.lock import only_trainer
 from breastseg.training.model import open_model
+from breastseg.workflows.calibrate_volumes import calibrate_on_volumes
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def calibrate_run(
         run: with weights; what it learnt before is replaced.
         data_set: that the run was trained on.
         threads: of the CPU; None takes all.
-        reading: told of the progress; the images are read twice.
+        reading: told of the progress; images are read twice, volumes once.
 
     Returns:
         None where the run has no calibration part; nothing is written then.
@@ -114,9 +115,20 @@ def calibrate_run(
     cases = data_set.only(run.split.parts.get("calibration", ()))
     if not cases:
         return None
-    if run.recipe.volume is not None:
-        log.info("calibration part: volumes are not calibrated yet")
-        return None
+    learn = _on_images if run.recipe.volume is None else calibrate_on_volumes
+    found = learn(run, cases, threads=threads, reading=reading)
+    run.save_calibration(found)
+    log.info(
+        "calibration part: temperature %.3g, operating threshold %g, outer mask %s, inner mask %s",
+        *(found.temperature, found.operating_threshold, _told(found.outer), _told(found.inner)),
+    )
+    return found
+
+
+def _on_images(
+    run: Run, cases: Sequence[CaseFiles], *, threads: int | None, reading: Reading
+) -> Calibration:
+    """Run the network on each image twice: no map is kept."""
     segmenter = Segmenter.open(run.recipe, run.weights(), threads=threads)
     done = 0
 
@@ -133,13 +145,7 @@ def calibrate_run(
             done += 1
             reading("Calibrating", done, 2 * len(cases))
 
-    found = fit_calibration(images)
-    run.save_calibration(found)
-    log.info(
-        "calibration part: temperature %.3g, operating threshold %g, outer mask %s, inner mask %s",
-        *(found.temperature, found.operating_threshold, _told(found.outer), _told(found.inner)),
-    )
-    return found
+    return fit_calibration(images)
 
 
 def _told(guarantee: ConformalThreshold | None) -> str:
