@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
+# Python of an environment with MONAI, for make bench: see benchmarks/volumes.py; may be empty.
+PEER ?=
 export MPLBACKEND := Agg
 
 .PHONY: help demo test test-dicom check format docs bench clean
@@ -64,6 +66,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/prediction.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/volumes.py --peer "$(PEER)"
 	$(BIN)/python benchmarks/breast_region.py
 	$(BIN)/python benchmarks/breast_region.py --phantoms 30
 

@@ -69,6 +69,7 @@ for verb in (
 ):
     app.command()(verb)
 app.add_typer(catalogue.recipes_app, name="recipes")
+app.add_typer(catalogue.models_app, name="models")
 app.add_typer(catalogue.losses_app, name="losses")
 app.add_typer(searching.spaces_app, name="spaces")
 app.add_typer(catalogue.phantom_app, name="phantom")

@@ -9,6 +9,7 @@ import typer
 from breastseg.cli.options import AsJson, Settings, show_values
 
 recipes_app = typer.Typer(no_args_is_help=True, help="List and show the recipes that ship.")
+models_app = typer.Typer(no_args_is_help=True, help="List and show the models that ship.")
 losses_app = typer.Typer(no_args_is_help=True, help="List and show the losses to train with.")
 phantom_app = typer.Typer(no_args_is_help=True, help="Make phantom scans with known lesions.")
 
@@ -31,6 +32,34 @@ def recipes_show(
     from breastseg.core.recipes import resolve_recipe
 
     typer.echo(resolve_recipe(recipe).with_settings(settings or []).to_json(), nl=False)
+
+
+@models_app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """List the models that ship, with what each takes and what must be known of it."""
+    from breastseg.training.shipped import resolve_model, shipped_models
+    from breastseg.workflows.slim_model import card_of
+
+    cards = {name: card_of(resolve_model(name)) for name in shipped_models()}
+    if as_json:
+        return typer.echo(json.dumps(cards, indent=2))
+    for name, card in cards.items():
+        said = (card[field] for field in ("takes", "description", "notice"))
+        typer.echo(f"{name}: {'. '.join(each.rstrip('.') for each in said if each)}.")
+    if not cards:
+        typer.echo("No model ships with this installation: train one, or give a run folder.")
+
+
+@models_app.command("show")
+def models_show(
+    name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="A model, or a run folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the card of a model: what made it, how good it was, what must be known of it."""
+    from breastseg.training.shipped import resolve_model
+    from breastseg.workflows.slim_model import card_of
+
+    show_values(card_of(resolve_model(name)), as_json=as_json)
 
 
 @losses_app.command("list")

@@ -30,6 +30,20 @@ class RegionName(StrEnum):
     BREASTS = "breasts"
 
 
+class ExportFormat(StrEnum):
+    """What a run is handed on as."""
+
+    ONNX = "onnx"
+    MODEL = "model"
+
+
+class PrecisionName(StrEnum):
+    """How numbers are held while a network runs."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 class SplitName(StrEnum):
     """Which part of a run's own data is scored."""
 

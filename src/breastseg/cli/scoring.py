@@ -10,6 +10,7 @@ from breastseg.cli.options import (
     AsJson,
     DeviceName,
     Overwrite,
+    PrecisionName,
     RegionName,
     SplitName,
     Threads,
@@ -193,22 +194,42 @@ def _show(document: dict[str, Any], page: Path, *, as_json: bool) -> None:
 def predict(
     scans: Annotated[
         list[Path],
-        typer.Argument(metavar="SCAN...", help="Pictures, DICOM ultrasound, or folders of them."),
+        typer.Argument(
+            metavar="SCAN...",
+            help="Pictures and DICOM ultrasound, or CT series and NIfTI; or folders of them.",
+        ),
     ],
-    model: Annotated[Path, typer.Option(metavar="RUN", help="A run, or the folds of one.")],
+    model: Annotated[
+        Path,
+        typer.Option(
+            metavar="RUN|NAME",
+            help="A run, the folds of one, or a model that ships (`breastseg models list`).",
+        ),
+    ],
     output: Annotated[Path, typer.Option(help="Where the results go.")],
     threshold: Threshold = None,
     threads: Threads = None,
     device: Annotated[DeviceName, typer.Option(help="cuda needs ONNX Runtime.")] = DeviceName.CPU,
+    probability: Annotated[
+        bool, typer.Option("--probability", help="CT: also write probability.nii.gz.")
+    ] = False,
+    precision: Annotated[
+        PrecisionName, typer.Option(help="bfloat16 is faster on CPUs that have it.")
+    ] = PrecisionName.FLOAT32,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Find lesions in scans: masks, overlays, measures and one page to look at.
 
+    Of a CT: a label map, measures, side and quadrant, three planes through each lesion, and of
+    DICOM a SEG, a structured report and captures for the PACS. Lesions are looked for in the
+    breasts; where a scan has none, the results say so.
+
     Neither PyTorch nor TensorFlow is needed. A file that cannot be read fails alone, and the
     exit code is then 1. Repeat the command after an interruption: it goes on where it stopped.
 
         breastseg predict scans/ --model runs/mine --output results
+        breastseg predict CT-SERIES/ --model runs/my-ct-model --output results
     """
     from breastseg.workflows import predict as workflow
     from breastseg.workflows.progress import WorkBar, log_to_terminal
@@ -223,13 +244,20 @@ def predict(
             threads=threads,
             overwrite=overwrite,
             device="cuda" if device is DeviceName.CUDA else "cpu",
+            precision="bfloat16" if precision is PrecisionName.BFLOAT16 else "float32",
+            with_probability=probability,
             reading=bar,
         )
+    if result.notice:
+        hint(result.notice)
     if as_json:
         typer.echo(result.index_path.read_text(encoding="utf-8"), nl=False)
     else:
         found = sum(len(case.lesions) for case in result.cases)
-        typer.echo(f"{len(result.cases)} images, {found} lesions, {result.num_failed} failed")
+        for sentence in result.empty_searches():
+            hint(sentence)
+        kind = "scans" if any(case.in_volume for case in result.cases) else "images"
+        typer.echo(f"{len(result.cases)} {kind}, {found} lesions, {result.num_failed} failed")
     hint(f"Look at {result.report_path}")
     if result.num_failed:
         raise typer.Exit(1)

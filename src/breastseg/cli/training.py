@@ -11,6 +11,7 @@ from breastseg.cli.options import (
     AsJson,
     Data,
     DeviceName,
+    ExportFormat,
     FrameworkName,
     Overwrite,
     RunFolder,
@@ -54,6 +55,14 @@ def train(
             help="The run folder.", show_default="runs/<recipe>-<framework>-<fingerprint>"
         ),
     ] = None,
+    notice: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="What every reader of the model's results must know; predict and evaluate say it.",
+            show_default="none; of data that says it is simulated, that",
+        ),
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
     ] = None,
@@ -91,10 +100,10 @@ def train(
     log_to_terminal(verbose=True)
     hardware = Hardware(device=device.value, threads=threads, workers=workers)
     if resume is not None:
-        if settings or output or recipe or framework or folds:
+        if settings or output or recipe or framework or folds or notice:
             raise InputError(
                 "--resume goes on with the run's own recipe and framework: leave --recipe, --set, "
-                "--framework, --folds and --output away."
+                "--framework, --folds, --notice and --output away."
             )
         _resume(resume, data, hardware, as_json=as_json)
         return
@@ -102,7 +111,7 @@ def train(
         raise InputError("train needs DATA, a folder of scans and masks, or --resume RUN.")
     chosen = resolve_recipe(recipe or "ultrasound-scratch").with_settings(settings or [])
     name = framework.value if framework else "pytorch"
-    _begin(data, chosen, name, folds, output, hardware, as_json=as_json)
+    _begin(data, chosen, name, folds, output, hardware, notice=notice, as_json=as_json)
 
 
 def _begin(
@@ -113,6 +122,7 @@ def _begin(
     output: Path | None,
     hardware: "Hardware",
     *,
+    notice: str | None,
     as_json: bool,
 ) -> None:
     """Train one network, or one for each fold."""
@@ -128,6 +138,7 @@ def _begin(
                 recipe,
                 framework=framework,
                 output=output,
+                notice=notice,
                 hardware=hardware,
                 listener=bar,
                 reading=bar,
@@ -139,6 +150,7 @@ def _begin(
                 framework=framework,
                 num_folds=folds,
                 output=output,
+                notice=notice,
                 hardware=hardware,
                 listeners=bar.begin_fold,
                 reading=bar,
@@ -237,8 +249,10 @@ def info(run: RunFolder, as_json: AsJson = False) -> None:
     """Say what a run or a cross-validation is, how far it got and how it was split."""
     from breastseg.training.checkpoint import open_run
     from breastseg.training.model import is_ensemble
+    from breastseg.training.shipped import resolve_model
     from breastseg.workflows import cross_validate, train
 
+    run = resolve_model(run)
     found = cross_validate.summary(run) if is_ensemble(run) else train.summary(open_run(run))
     show_values({"run": str(run), **found}, as_json=as_json)
 
@@ -271,10 +285,29 @@ def augment(
 
 def export(
     run: RunFolder,
-    output: Annotated[Path, typer.Option(help="The file, such as model.onnx.")],
+    output: Annotated[Path, typer.Option(help="The file, such as model.onnx, or the folder.")],
+    kind: Annotated[
+        ExportFormat,
+        typer.Option("--format", help="onnx: a file; model: a slim folder that predicts."),
+    ] = ExportFormat.ONNX,
+    description: Annotated[
+        str, typer.Option(metavar="TEXT", help="For the card of a model: what it is for.")
+    ] = "",
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a run's network as an ONNX file for other runtimes."""
+    """Write a run's network as an ONNX file for other runtimes, or as a model to hand on.
+
+    A model is a folder for `predict --model` with recipe, weights, calibration, notice and a card,
+    and nothing of the images that it was trained on.
+
+        breastseg export runs/mine --output model.onnx
+        breastseg export runs/mine --format model --output my-model
+    """
+    if kind is ExportFormat.MODEL:
+        from breastseg.workflows.slim_model import slim_model
+
+        typer.echo(slim_model(run, output, description=description))
+        return
     from breastseg.workflows.export import export as workflow
 
     typer.echo(workflow(run, output, overwrite=overwrite))

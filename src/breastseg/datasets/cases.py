@@ -191,8 +191,13 @@ def case_id_of(path: Path, root: Path) -> str:
 
     >>> case_id_of(Path("data/benign/benign (1).png"), Path("data"))
     'benign__benign (1)'
+    >>> case_id_of(Path("data/scan.nii.gz"), Path("data"))
+    'scan'
     """
-    return "__".join(path.relative_to(root).with_suffix("").parts)
+    inside = path.relative_to(root)
+    if is_nifti(path) and path.suffix.lower() == ".gz":
+        inside = inside.with_suffix("")
+    return "__".join(inside.with_suffix("").parts)
 
 
 def with_unique_ids(

@@ -40,7 +40,9 @@ def find_dicom_scans(files: Mapping[Path, Path | None]) -> DicomScans:
             cases += _ultrasound(series)
         elif series.kind in CT_KINDS:
             case_id = series_case_id(series.series_instance_uid, "CT")
-            cases.append(CaseFiles(case_id=case_id, image_path=series.paths[0]))
+            cases.append(
+                CaseFiles(case_id=case_id, image_path=series.paths[0], series_paths=series.paths)
+            )
         else:
             named = [path for path in series.paths if files[path] is None]
             cases += [_by_name(path, None) for path in named]

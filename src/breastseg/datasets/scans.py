@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from breastseg.core.errors import InputError
 from breastseg.datasets.cases import CaseFiles, case_id_of, with_unique_ids
 from breastseg.datasets.folder import pictures_in, subfolder, walk
-from breastseg.io.file_kinds import is_dicom
+from breastseg.io.file_kinds import is_dicom, is_nifti
 from breastseg.io.raster import SUFFIXES, is_raster
 
 # A folder of masks, and what the folder of its images beside it is called; in lower case.
@@ -19,7 +20,15 @@ _IMAGE_FOLDER_OF = {
     "labelstr": "imagestr",
     "labelsts": "imagests",
 }
-_RESULT_FILES = ("mask.png", "overlay.png")
+_RESULT_FILES = (
+    "mask.png",
+    "mask.nii.gz",
+    "probability.nii.gz",
+    "overlay*.png",
+    "overlay-*.dcm",
+    "seg.dcm",
+    "sr.dcm",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +48,10 @@ def find_scans(
     DICOM files are known by their content and become cases by series, see datasets.dicom_scans.
 
     A file that was named is a case even if it will turn out to be no picture; in folders
-    other files are passed over, and so are earlier results. A picture that is found twice
-    counts once. Masks are never predicted: `x_mask*.png` beside `x.png`, `mask_x.png` beside
-    `bus_x.png` or `x.png` (BUS-BRA), and pictures in folders such as Masks/ or labelsTr/
-    with the folder of the images beside them.
+    other files are passed over, and so are earlier results and the truth of phantoms. A picture
+    that is found twice counts once. Masks are never predicted: `x_mask*.png` beside `x.png`,
+    `mask_x.png` beside `bus_x.png` or `x.png` (BUS-BRA), and pictures in folders such as Masks/
+    or labelsTr/ with the folder of the images beside them.
 
     Args:
         results_dir: where results will be written; what lies in it is not searched.
@@ -59,7 +68,8 @@ def find_scans(
     finder = _MaskFinder()
     for path in paths:
         for file, root in _scan_files(path, results_dir, with_dicom=not pictures_only):
-            if not is_raster(file) and not pictures_only and is_dicom(file):
+            known = is_raster(file) or is_nifti(file)
+            if not known and not pictures_only and is_dicom(file):
                 dicom.setdefault(file.resolve(), (file, None if file == path else root))
             elif finder.is_mask(file, root):
                 masks[file] = None
@@ -101,14 +111,17 @@ def _scan_files(
             f"such as {path / 'predictions'}."
         )
     for file in walk(path):
-        wanted = is_raster(file) or (with_dicom and is_dicom(file))
+        wanted = is_raster(file) or (with_dicom and (is_nifti(file) or is_dicom(file)))
         if wanted and not _is_result(file, path, results_dir):
             yield file, path
 
 
 def _is_result(file: Path, root: Path, results_dir: Path | None) -> bool:
-    if file.name in _RESULT_FILES and file.with_name("lesions.json").is_file():
+    ours = any(fnmatch(file.name, pattern) for pattern in _RESULT_FILES)
+    if ours and file.with_name("lesions.json").is_file():
         return True
+    if is_nifti(file) and file.with_name("truth.json").is_file():
+        return True  # the label maps of a phantom
     if results_dir is None or not results_dir.resolve().is_relative_to(root.resolve()):
         return False
     return file.resolve().is_relative_to(results_dir.resolve())
@@ -123,7 +136,7 @@ class _MaskFinder:
 
     def is_mask(self, path: Path, root: Path) -> bool:
         """Whether a picture is a mask; folders above the root that is searched say nothing."""
-        owners = _owners(path.stem.lower())
+        owners = _owners(_stem(path))
         if owners and not owners.isdisjoint(self._stems_in(path.parent)):
             return True
         folders = (path.parent, *path.parent.parents)
@@ -132,7 +145,8 @@ class _MaskFinder:
 
     def _stems_in(self, folder: Path) -> frozenset[str]:
         if folder not in self._stems:
-            self._stems[folder] = frozenset(path.stem.lower() for path in pictures_in(folder))
+            volumes = (path for path in folder.iterdir() if is_nifti(path))
+            self._stems[folder] = frozenset(map(_stem, (*pictures_in(folder), *volumes)))
         return self._stems[folder]
 
     def _is_mask_folder(self, folder: Path) -> bool:
@@ -142,6 +156,11 @@ class _MaskFinder:
             beside = images is not None and subfolder(place.parent, images) is not None
             self._holds_masks[folder] = beside
         return self._holds_masks[folder]
+
+
+def _stem(path: Path) -> str:
+    name = path.name.lower().removesuffix(".gz") if is_nifti(path) else path.name.lower()
+    return Path(name).stem
 
 
 def _owners(stem: str) -> set[str]:
@@ -163,6 +182,6 @@ def _nothing_found(paths: Sequence[Path], num_masks: int, notes: Sequence[str]) 
     masks = f" but {num_masks} recognised as masks, which are not predicted" if num_masks else ""
     others = "".join(f" {note}" for note in notes)
     return (
-        f"{where}: expected pictures to predict ({', '.join(SUFFIXES)}) or DICOM files, found "
-        f"none{masks}.{others}"
+        f"{where}: expected pictures to predict ({', '.join(SUFFIXES)}), NIfTI volumes or DICOM "
+        f"files, found none{masks}.{others}"
     )

@@ -3,14 +3,14 @@
 DIR/<case>/mask.png      0 outside and 255 inside lesions, the size of the image
 DIR/<case>/overlay.png   the picture to look at
 DIR/<case>/lesions.json  the measures; written last, so that a case with it is complete
+           of a CT volume: mask.nii.gz, overlay-1.png and so on, lesions.csv, report.html, and for
+           DICOM seg.dcm, sr.dcm and overlay-1.dcm; probability.nii.gz where asked for
 DIR/predictions.json     all cases of the last call, and those that failed
 DIR/predictions.csv      the same as a table, one line per lesion
 DIR/report.html          the page to look at
 DIR/breastseg.log        what was done when
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +22,9 @@ import numpy as np
 from breastseg import __version__
 from breastseg.core.errors import InputError
 from breastseg.core.lesion import Lesion
+from breastseg.inference.prediction_table import prediction_table
 from breastseg.inference.segment import Prediction
+from breastseg.inference.volume_finding import VolumeFinding
 from breastseg.io.atomic import make_folder, write_bytes, write_json, write_text
 from breastseg.io.raster import encode_png
 
@@ -33,20 +35,11 @@ REPORT_NAME = "report.html"
 MASK_NAME = "mask.png"
 OVERLAY_NAME = "overlay.png"
 LESIONS_NAME = "lesions.json"
+FIRST_OVERLAY_NAME = "overlay-1.png"
+PROBABILITY_NAME = "probability.nii.gz"
 
 _MAX_NAME_BYTES = 255
 _RESERVED = (INDEX_NAME, TABLE_NAME, REPORT_NAME, "breastseg.log")
-_EDGES = ("row_start", "column_start", "row_stop", "column_stop")
-_MEASURES = (
-    "probability",
-    "area_px",
-    "area_mm2",
-    "long_axis_px",
-    "long_axis_mm",
-    "short_axis_px",
-    "short_axis_mm",
-)
-
 Document = dict[str, Any]
 
 
@@ -55,12 +48,14 @@ class Maker:
     """What results were made with: results of different makers are never mixed.
 
     fingerprint: of the model. threshold: pixels at or above it are lesion.
+    notice: what every reader of its results must know of the model; None where nothing.
     """
 
     fingerprint: str
     recipe: str
     framework: str
     threshold: float
+    notice: str | None = None
 
     def to_document(self) -> Document:
         """Return the fields that lesions.json and predictions.json begin with."""
@@ -70,6 +65,7 @@ class Maker:
                 "fingerprint": self.fingerprint,
                 "recipe": self.recipe,
                 "framework": self.framework,
+                "notice": self.notice,
             },
             "threshold": self.threshold,
         }
@@ -90,12 +86,43 @@ class CaseResult:
     lesions: as lesions.json has them, with 4 digits.
     notes: what a reader should know of the image, such as burnt-in text.
     reused: whether it was there already.
+    in_volume: whether the image is a CT volume.
+    searched: of a volume, where lesions were looked for, a sentence each.
     """
 
     case_id: str
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[Lesion | VolumeFinding, ...]
     notes: tuple[str, ...] = ()
     reused: bool = False
+    in_volume: bool = False
+    searched: tuple[str, ...] = ()
+
+    @classmethod
+    def from_document(cls, document: Document, *, reused: bool = False) -> "CaseResult":
+        """Read a lesions.json.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        in_volume = document.get("dimensions") == 3
+        kind = VolumeFinding if in_volume else Lesion
+        return cls(
+            case_id=document["case_id"],
+            lesions=tuple(kind.from_document(lesion) for lesion in document["lesions"]),
+            notes=tuple(document.get("notes", ())),
+            reused=reused,
+            in_volume=in_volume,
+            searched=tuple(document.get("searched", ())),
+        )
+
+    def to_document(self) -> Document:
+        """Return its part of predictions.json."""
+        document = {
+            "case_id": self.case_id,
+            "lesions": [lesion.to_document() for lesion in self.lesions],
+            "notes": list(self.notes),
+        }
+        return {**document, "searched": list(self.searched)} if self.in_volume else document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +158,14 @@ class PredictionFolder:
                     "with --overwrite."
                 )
 
-    def finished(self, case_id: str, sha256: str) -> CaseResult | None:
+    def finished(
+        self, case_id: str, sha256: str, *, also: tuple[str, ...] = ()
+    ) -> CaseResult | None:
         """Return the result of a case that needs no prediction any more.
 
         Args:
-            sha256: of the image file.
+            sha256: of the image.
+            also: files that are wanted beside those that every case has.
 
         Raises:
             InputError: the result is that of another image with the same case id.
@@ -146,18 +176,16 @@ class PredictionFolder:
             return None
         try:
             made_from = document["image"]["sha256"]
-            lesions = tuple(Lesion.from_document(lesion) for lesion in document["lesions"])
-            notes = tuple(document.get("notes", ()))
-        except (KeyError, TypeError):
+            files = document.get("files", (MASK_NAME, OVERLAY_NAME))
+            result = CaseResult.from_document(document, reused=True)
+        except (KeyError, TypeError, ValueError):
             return None
         if made_from != sha256:
             raise InputError(
                 f"case '{case_id}': the result in {folder} was made from another image of that "
                 "name. Choose another --output, or replace it with --overwrite."
             )
-        if not all((folder / name).is_file() for name in (MASK_NAME, OVERLAY_NAME)):
-            return None
-        return CaseResult(case_id=case_id, lesions=lesions, notes=notes, reused=True)
+        return result if all((folder / name).is_file() for name in (*files, *also)) else None
 
     def write_case(
         self, prediction: Prediction, *, overlay: bytes, sha256: str, notes: tuple[str, ...] = ()
@@ -173,17 +201,21 @@ class PredictionFolder:
             InputError: the case id cannot name a folder.
             OutputError: a file cannot be written.
         """
-        folder = self._folder_of(prediction.case_id)
+        folder = self.folder_of(prediction.case_id)
         make_folder(folder)
         mask = prediction.mask[0].astype(np.uint8) * np.uint8(255)
         write_bytes(folder / MASK_NAME, encode_png(mask))
         write_bytes(folder / OVERLAY_NAME, overlay)
         document = {**self._case_document(prediction, sha256), "notes": list(notes)}
         write_json(folder / LESIONS_NAME, document)
-        lesions = tuple(Lesion.from_document(lesion) for lesion in document["lesions"])
-        return CaseResult(case_id=prediction.case_id, lesions=lesions, notes=notes)
+        return CaseResult.from_document(document)
 
-    def _folder_of(self, case_id: str) -> Path:
+    def folder_of(self, case_id: str) -> Path:
+        """Return the folder of the results of a case.
+
+        Raises:
+            InputError: the case id cannot name a folder.
+        """
         if len(case_id.encode()) > _MAX_NAME_BYTES or case_id in _RESERVED:
             raise InputError(
                 f"case '{case_id}': a case id names the folder of its results, so it must not be "
@@ -217,18 +249,13 @@ class PredictionFolder:
         document = {
             **self.maker.to_document(),
             "breastseg_version": __version__,
-            "cases": [
-                {
-                    "case_id": case.case_id,
-                    "lesions": [lesion.to_document() for lesion in case.lesions],
-                    "notes": list(case.notes),
-                }
-                for case in cases
-            ],
+            "cases": [case.to_document() for case in cases],
             "failures": [asdict(failure) for failure in failures],
         }
         write_json(self.path / INDEX_NAME, document)
-        write_text(self.path / TABLE_NAME, _table(cases, failures))
+        failed = [(failure.case_id, failure.reason) for failure in failures]
+        lines = [(case.case_id, case.lesions) for case in cases]
+        write_text(self.path / TABLE_NAME, prediction_table(lines, failed))
 
 
 def _read(path: Path) -> Document | None:
@@ -243,32 +270,3 @@ def _read(path: Path) -> Document | None:
 def _fingerprint(document: Document) -> str | None:
     model = document.get("model")
     return model.get("fingerprint") if isinstance(model, dict) else None
-
-
-def _table(cases: Sequence[CaseResult], failures: Sequence[Failure]) -> str:
-    """One line per lesion; a case without lesion and a failed case have one line each."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(
-        buffer, ("case_id", "status", "lesion", *_MEASURES, *_EDGES, "reason"), lineterminator="\n"
-    )
-    writer.writeheader()
-    for case in cases:
-        if not case.lesions:
-            writer.writerow({"case_id": case.case_id, "status": "no lesion"})
-        writer.writerows(_line(case.case_id, lesion) for lesion in case.lesions)
-    for failure in failures:
-        writer.writerow({"case_id": failure.case_id, "status": "failed", "reason": failure.reason})
-    return buffer.getvalue()
-
-
-def _line(case_id: str, lesion: Lesion) -> Document:
-    document = lesion.to_document()
-    measures = {name: document[name] for name in _MEASURES}
-    edges = dict(zip(_EDGES, lesion.bounding_box, strict=True))
-    return {
-        "case_id": case_id,
-        "status": "lesion",
-        "lesion": lesion.number,
-        **measures,
-        **edges,
-    }

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import uuid4
 
 from breastseg.core.lesion_volume import VolumeLesion
 from breastseg.inference.segment_volume import VolumePrediction
-from breastseg.io.dicom_results import Finding, Laterality, new_uid
 from breastseg.pipeline.breast_position import BreastPosition, locate_lesions
+from breastseg.pipeline.breast_region import Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +16,7 @@ class VolumeFinding:
     """One finding. position: in the breast; None where the breasts were not looked for."""
 
     lesion: VolumeLesion
-    laterality: Laterality | None
+    laterality: Side | None
     position: BreastPosition | None
     tracking_uid: str
 
@@ -28,12 +29,6 @@ class VolumeFinding:
     def probability(self) -> float | None:
         """The largest inside it."""
         return self.lesion.probability
-
-    def for_dicom(self) -> Finding:
-        """Return what SEG and SR state of it."""
-        return Finding(
-            lesion=self.lesion, tracking_uid=self.tracking_uid, laterality=self.laterality
-        )
 
     def to_document(self) -> dict[str, Any]:
         """Return its part of lesions.json; fractions have 4 digits."""
@@ -77,7 +72,12 @@ def findings_of(prediction: VolumePrediction) -> tuple[VolumeFinding, ...]:
             lesion=lesion,
             laterality=side,
             position=located.get(lesion.number),
-            tracking_uid=new_uid(),
+            tracking_uid=_new_uid(),
         )
         for lesion, side in zip(prediction.lesions, prediction.sides, strict=True)
     )
+
+
+def _new_uid() -> str:
+    """Return a UID of a random UUID, which tells nothing: DICOM PS3.5, section B.2."""
+    return f"2.25.{uuid4().int}"

@@ -83,13 +83,27 @@ def write_nifti(path: Path, image: Image, *, dtype: type[np.generic] = np.float3
     """
     if image.affine is None:
         raise GeometryError(f"{path}: a NIfTI volume needs an affine, and the image has none.")
-    _check_square(path, image.affine)
-    stored = image.pixels.astype(dtype)
+    stored = image.pixels.astype(dtype, copy=False)
     if not np.array_equal(stored.astype(image.pixels.dtype), image.pixels):
         raise GeometryError(
             f"{path}: the values do not fit {np.dtype(dtype).name} exactly. Write float32."
         )
-    ras = _to_ras(image.affine)
+    write_stored(path, stored, image.affine)
+
+
+def write_stored(path: Path, stored: np.ndarray, affine: Affine) -> None:
+    """Write values in the type that they have; see write_nifti.
+
+    Args:
+        stored: axes (slice, row, column).
+        affine: of these, to LPS.
+
+    Raises:
+        GeometryError: the affine is sheared.
+        OutputError: the file cannot be written.
+    """
+    _check_square(path, affine)
+    ras = _to_ras(affine)
     volume = _NIFTI(stored.T, ras)
     volume.header.set_xyzt_units("mm")
     volume.set_sform(ras, code="scanner")

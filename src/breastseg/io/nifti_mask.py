@@ -13,7 +13,7 @@ from breastseg.core.errors import GeometryError, ReferenceMaskError
 from breastseg.core.geometry import Grid, resample_labels
 from breastseg.core.image import Image, LabelMap, Pixels
 from breastseg.core.orientation import Affine, farthest_mm
-from breastseg.io.nifti import read_nifti, write_nifti
+from breastseg.io.nifti import read_nifti, write_stored
 
 TOLERANCE_MM = 1e-3
 GREATEST_LABEL = 65535
@@ -91,16 +91,16 @@ def resample_label_map(path: Path, grid: Grid) -> tuple[LabelMap, tuple[str, ...
 
 
 def write_label_map(path: Path, labels: LabelMap, affine: Affine) -> None:
-    """Write a label map with the least of 8 and 16 bits that holds it; see write_nifti.
+    """Write a label map with the least of 8 and 16 bits that holds it; see write_stored.
 
     Raises:
         GeometryError: the grid is sheared, or a label is above 65,535.
         OutputError: the file cannot be written.
     """
     dtype = np.uint8 if labels.max(initial=0) <= np.iinfo(np.uint8).max else np.uint16
-    # 32-bit floats hold whole numbers up to 2 ** 24.
-    image = Image(pixels=labels.astype(np.float32), affine=affine)
-    write_nifti(path, image, dtype=dtype)
+    if labels.min(initial=0) < 0 or labels.max(initial=0) > GREATEST_LABEL:
+        raise GeometryError(f"{path}: labels must be from 0 to {GREATEST_LABEL} in a label map.")
+    write_stored(path, labels.astype(dtype), affine)
 
 
 def _volume_ml(labels: LabelMap, affine: Affine) -> float:

@@ -18,6 +18,9 @@ from breastseg.pipeline.volume_grid import VolumeGrid
 Parts = UInt8[np.ndarray, "slices rows columns"]
 Mask = Bool[np.ndarray, "slices rows columns"]
 
+NOT_SEARCHED = "No lesion was looked for."
+"""What is said of a scan without a breast."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searched:
@@ -38,7 +41,7 @@ class Searched:
         if self.region is None:
             return ("The whole scan was searched, not the breasts alone.",)
         words = self.region.in_words()
-        return words if self.grid is not None else (*words, "No lesion was looked for.")
+        return words if self.grid is not None else (*words, NOT_SEARCHED)
 
 
 def search_area(image: Image, volume: VolumePreprocessing) -> Searched:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from breastseg.core.lesion import Lesion
+from breastseg.inference.volume_finding import VolumeFinding
 from breastseg.report import search_figures
 from breastseg.report.figures import dice_forest
 from breastseg.report.rendering import plural, render, require_local
@@ -22,15 +23,18 @@ class PredictionEntry:
     picture: URL of the overlay: a relative path, percent-encoded, or a data URI.
     lesions: what was found in it; empty where nothing was.
     notes: what a reader should know of the image.
+    page: URL of the page of a CT volume, relative; None for a picture.
     """
 
     case_id: str
     picture: str
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[Lesion | VolumeFinding, ...]
     notes: tuple[str, ...] = ()
+    page: str | None = None
 
     def __post_init__(self) -> None:
         require_local(self.case_id, self.picture)
+        require_local(self.case_id, self.page or self.picture)
 
     @property
     def alternative(self) -> str:
@@ -82,6 +86,7 @@ def prediction_page(
     model: str,
     details: Mapping[str, str],
     failures: Sequence[tuple[str, str]],
+    notice: str | None = None,
 ) -> str:
     """Return the page of a prediction folder.
 
@@ -91,14 +96,17 @@ def prediction_page(
         model: its name.
         details: how the prediction was made, to be read by people.
         failures: file or case, and why it has no result.
+        notice: what every reader must know of the model.
     """
     found = [entry for entry in entries if entry.lesions]
     silent = [entry for entry in entries if not entry.lesions]
+    noun = "scan" if any(entry.page for entry in entries) else "image"
     return render(
         "prediction.html",
-        title=f"Lesions found in {len(found):,} of {plural(len(entries), 'image')}",
+        title=f"Lesions found in {len(found):,} of {plural(len(entries), noun)}",
+        notice=notice,
         tiles=[
-            {"name": "images read", "value": len(entries), "alarming": False},
+            {"name": f"{noun}s read", "value": len(entries), "alarming": False},
             {"name": "with a lesion found", "value": len(found), "alarming": False},
             {"name": "without", "value": len(silent), "alarming": False},
             {"name": "failed", "value": len(failures), "alarming": bool(failures)},

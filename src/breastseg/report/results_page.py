@@ -58,7 +58,7 @@ def results_page(
     """Return the page of lesions.json.
 
     Args:
-        document: lesions.json, see workflows.results.
+        document: lesions.json, see workflows.results and workflows.predict_volume.
         pictures: of the first lesions; the others are in the table alone.
         overview: caption and data URI of pictures of the whole volume.
         details: how the results came to be, to be read by people.
@@ -80,6 +80,9 @@ def results_page(
         tiles=tiles,
         lesions=lesions,
         in_volume=in_volume,
+        located=any(lesion.get("position") for lesion in lesions),
+        searched=document.get("searched", ()),
+        notice=document.get("model", {}).get("notice"),
         notes=document["notes"],
         pictures=pictures,
         overview=overview,

@@ -23,6 +23,7 @@ from breastseg.evaluation.baselines import ConstantMask
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.networks.spec import check_moments, check_weights, without_training_heads
 from breastseg.training.calibration_file import read_calibration, save_calibration
+from breastseg.training.notice_file import read_notice
 
 RUN_FORMAT = 1
 _BEGINNING = ("split.json", "groups.json", "recipe.json", "environment.json")
@@ -100,6 +101,11 @@ class Run:
     def framework(self) -> str:
         """The framework that it was trained in."""
         return str(self.environment["framework"])
+
+    @property
+    def notice(self) -> str | None:
+        """What every reader of the model's results must know: notice.txt; None where nothing."""
+        return read_notice(self.path)
 
     @property
     def weights_path(self) -> Path:

@@ -11,7 +11,7 @@ the calibrated probabilities of the folds are averaged.
 import hashlib
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.image import Image, Pixels
 from breastseg.core.recipe import Recipe, parse_recipe
 from breastseg.core.split_recipe import Folds
-from breastseg.inference.runtime import Device
+from breastseg.inference.runtime import Device, Precision
 from breastseg.inference.segment import Prediction, Segmenter, find
 from breastseg.inference.segment_volume import (
     Done,
@@ -70,6 +70,12 @@ class Plan:
             "recipe": json.loads(self.recipe.to_json()),
         }
         write_json(path / ENSEMBLE_NAME, document)
+
+
+def notices(runs: Iterable[Run]) -> str | None:
+    """Return what every reader must know of several runs, each sentence once; None if nothing."""
+    said = dict.fromkeys(run.notice for run in runs if run.notice)
+    return " ".join(said) or None
 
 
 def is_ensemble(path: Path) -> bool:
@@ -138,6 +144,11 @@ class Model:
         if not self.is_ensemble:
             return members[0]
         return hashlib.sha256("".join(members).encode()).hexdigest()[:12]
+
+    @property
+    def notice(self) -> str | None:
+        """What every reader of its results must know, of all folds; None where nothing."""
+        return notices(self.runs)
 
     @property
     def operating_threshold(self) -> float:
@@ -277,7 +288,13 @@ def open_model(path: Path) -> Model:
     return Model(path=path, runs=runs)
 
 
-def load_model(model: Model, *, device: Device = "cpu", threads: int | None = None) -> OpenModel:
+def load_model(
+    model: Model,
+    *,
+    device: Device = "cpu",
+    threads: int | None = None,
+    precision: Precision = "float32",
+) -> OpenModel:
     """Load the weights of a model, ready to predict; errors of Run.weights and open_runtime."""
     kind = VolumeSegmenter if model.of_volumes else Segmenter
     return OpenModel(
@@ -288,6 +305,7 @@ def load_model(model: Model, *, device: Device = "cpu", threads: int | None = No
                 run.weights(),
                 device=device,
                 threads=threads,
+                precision=precision,
                 temperature=run.calibration.temperature,
             )
             for run in model.runs

@@ -9,10 +9,11 @@ from breastseg.core.errors import InputError, RunFolderError
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.checked import CheckedData, check_data, find_training_data
 from breastseg.io.atomic import make_folder
-from breastseg.training.checkpoint import open_run, require_new
+from breastseg.training.checkpoint import Run, open_run, require_new
 from breastseg.training.fit import Listener
 from breastseg.training.lock import only_trainer
-from breastseg.training.model import Model, Plan, open_model, read_plan
+from breastseg.training.model import Model, Plan, notices, open_model, read_plan
+from breastseg.training.notice_file import read_notice, save_notice
 from breastseg.workflows.progress import Reading, silent_listener, silent_reading
 from breastseg.workflows.train import ANYWHERE, Hardware, resume, train
 
@@ -29,6 +30,7 @@ def cross_validate(
     framework: str,
     num_folds: int,
     output: Path | None = None,
+    notice: str | None = None,
     hardware: Hardware = ANYWHERE,
     listeners: Listeners | None = None,
     reading: Reading = silent_reading,
@@ -44,6 +46,7 @@ def cross_validate(
         framework: pytorch or tensorflow.
         num_folds: 2 or more.
         output: runs/<recipe>-<framework>-<fingerprint>-folds-<K> where None.
+        notice: see train.train; each fold has it.
         hardware: device and threads.
         listeners: who is told of the steps and epochs of each fold.
         reading: told of the progress of reading.
@@ -76,6 +79,7 @@ def cross_validate(
     make_folder(path)
     with only_trainer(path):
         plan.save(path)
+        save_notice(path, notice)
         return _train_folds(path, plan, checked, hardware, listeners, reading)
 
 
@@ -115,6 +119,7 @@ def _train_folds(
             plan.fold_recipe(fold),
             framework=plan.framework,
             output=member,
+            notice=read_notice(path),
             hardware=hardware,
             listener=listener,
             reading=reading,
@@ -126,12 +131,14 @@ def summary(path: Path) -> dict[str, Any]:
     """Return what a cross-validation is and how far it got, in plain values."""
     plan = read_plan(path)
     folds: dict[str, str] = {}
+    runs: list[Run] = []
     for fold, member in enumerate(plan.fold_paths(path), start=1):
         try:
             run = open_run(member)
         except RunFolderError:
             folds[f"fold_{fold}"] = "not begun"
             continue
+        runs.append(run)
         state = run.state()
         best = f"{state.best.validation_dice:.4f}" if state.best else "none yet"
         folds[f"fold_{fold}"] = (
@@ -144,4 +151,5 @@ def summary(path: Path) -> dict[str, Any]:
         "data": str(plan.data),
         "num_folds": plan.num_folds,
         **folds,
+        **({"notice": notice} if (notice := notices(runs)) else {}),
     }

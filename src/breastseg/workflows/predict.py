@@ -1,4 +1,7 @@
-"""`breastseg predict`: lesions found in scans, as masks, measures, pictures and one page."""
+"""`breastseg predict`: lesions found in scans, as masks, measures, pictures and one page.
+
+Of pictures, here; of CT volumes, in predict_volume, which is loaded when one is predicted.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -11,22 +14,25 @@ from breastseg.core.lesion import check_threshold
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.scans import Scans, find_scans
 from breastseg.inference.prediction_folder import (
+    FIRST_OVERLAY_NAME,
     INDEX_NAME,
     OVERLAY_NAME,
+    PROBABILITY_NAME,
     REPORT_NAME,
     CaseResult,
     Failure,
     Maker,
     PredictionFolder,
 )
-from breastseg.inference.runtime import Device
+from breastseg.inference.runtime import Device, Precision
 from breastseg.inference.segment import Prediction, find
 from breastseg.io.atomic import write_text
 from breastseg.io.images import read_any_image
-from breastseg.io.raster import file_sha256
+from breastseg.pipeline.search_area import NOT_SEARCHED
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
-from breastseg.training.model import OpenModel, load_model, open_model
+from breastseg.training.model import Model, OpenModel, load_model, open_model
+from breastseg.training.shipped import resolve_model
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 
 _log = logging.getLogger("breastseg.predict")
@@ -39,12 +45,22 @@ class PredictionResult:
     cases: with a result, from this call or, reused, from an earlier one.
     failures: cases without a result.
     masks: files that were recognised as masks and left out.
+    notice: what every reader must know of the model; None where nothing.
     """
 
     output: Path
     cases: tuple[CaseResult, ...]
     failures: tuple[Failure, ...]
     masks: tuple[Path, ...]
+    notice: str | None = None
+
+    def empty_searches(self) -> tuple[str, ...]:
+        """Say of each volume without any place to search why there was none."""
+        return tuple(
+            f"{case.case_id}: {' '.join(case.searched)}"
+            for case in self.cases
+            if NOT_SEARCHED in case.searched
+        )
 
     @property
     def num_failed(self) -> int:
@@ -71,6 +87,8 @@ def predict(
     threads: int | None = None,
     overwrite: bool = False,
     device: Device = "cpu",
+    precision: Precision = "float32",
+    with_probability: bool = False,
     reading: Reading = silent_reading,
 ) -> PredictionResult:
     """Find the lesions in scans and write them into a prediction folder.
@@ -79,20 +97,23 @@ def predict(
     an earlier call are not predicted again, so an interrupted call is repeated as it was.
 
     Args:
-        scans: pictures and DICOM ultrasound, and folders that are searched for them; masks are
-            left out.
-        model: a run folder, of either framework, or the folds of a cross-validation, whose mean
-            probability counts; neither framework is needed.
+        scans: pictures and DICOM ultrasound, or for a model of volumes DICOM CT series and NIfTI,
+            and folders that are searched for them; masks are left out.
+        model: a run folder, of either framework; the name of a model that ships; or the folds of
+            a cross-validation, whose mean probability counts. Neither framework is needed.
         output: the prediction folder, see inference.prediction_folder.
         threshold: operating threshold in (0, 1], see core.lesion.find_lesions; the model's own
             where None.
         threads: of the CPU; None takes all.
         overwrite: predict all anew, and replace results of other models.
         device: cuda needs ONNX Runtime with CUDA.
+        precision: bfloat16 is faster on CPUs that have it, and differs in the third digit.
+        with_probability: of volumes, also write probability.nii.gz.
         reading: told of the progress.
 
     Raises:
-        InputError: wrong arguments, nothing to predict, or results of another model.
+        InputError: wrong arguments, nothing to predict, nothing that the model is for, or results
+            of another model.
         LayoutError: two scans have the same case id.
         RunFolderError, RecipeError, WeightsError: the model cannot be used.
         MissingExtraError: the device needs a package that is not installed.
@@ -101,17 +122,20 @@ def predict(
     if threshold is not None:
         check_threshold(threshold)
     found = find_scans(scans, results_dir=output)
-    chosen = open_model(model)
+    chosen = open_model(resolve_model(model))
     maker = Maker(
         fingerprint=chosen.fingerprint,
         recipe=chosen.recipe_name,
         framework=chosen.framework,
         threshold=threshold or chosen.operating_threshold,
+        notice=chosen.notice,
     )
+    _refuse_all_unfit(found.cases, chosen)
     folder = PredictionFolder(output, maker)
     if not overwrite:
         folder.refuse_others(case.case_id for case in found.cases)
-    job = _Job(folder, load_model(chosen, device=device, threads=threads), overwrite)
+    loaded = load_model(chosen, device=device, threads=threads, precision=precision)
+    job = _Job(folder, loaded, overwrite, with_probability, reading)
     with log_file(output):
         result = _predict_all(found, job, reading)
         folder.write_index(result.cases, result.failures)
@@ -126,6 +150,8 @@ class _Job:
     folder: PredictionFolder
     model: OpenModel
     overwrite: bool
+    with_probability: bool
+    reading: Reading
 
     def do(self, case: CaseFiles) -> CaseResult:
         """Predict one case, unless it is done.
@@ -134,15 +160,56 @@ class _Job:
             InputError: the case cannot be predicted; others may.
             OutputError: a result cannot be written.
         """
-        sha256 = file_sha256(case.image_path)
-        if not self.overwrite and (finished := self.folder.finished(case.case_id, sha256)):
+        _require_fit(case, self.model.model)
+        sha256 = case.sha256()
+        if finished := self._finished(case.case_id, sha256):
             return finished
+        if case.is_volume:
+            # Whoever predicts pictures need not wait for highdicom.
+            from breastseg.workflows.predict_volume import predict_volume
+
+            return predict_volume(
+                case,
+                sha256=sha256,
+                model=self.model,
+                folder=self.folder,
+                with_probability=self.with_probability,
+                reading=self.reading,
+            )
         image, notes = read_any_image(case.image_path, case.frame)
         threshold = self.folder.maker.threshold
         probability = self.model.probability(image)
         prediction = find(case.case_id, image, probability, threshold)
         overlay = _overlay(prediction)
         return self.folder.write_case(prediction, overlay=overlay, sha256=sha256, notes=notes)
+
+    def _finished(self, case_id: str, sha256: str) -> CaseResult | None:
+        if self.overwrite:
+            return None
+        also = (PROBABILITY_NAME,) if self.with_probability and self.model.model.of_volumes else ()
+        return self.folder.finished(case_id, sha256, also=also)
+
+
+def _require_fit(case: CaseFiles, model: Model) -> None:
+    """Refuse a case that the model is not for; a file that cannot be read, as such."""
+    if case.is_volume == model.of_volumes:
+        return
+    if not case.is_volume:
+        read_any_image(case.image_path, case.frame)
+        raise InputError(
+            f"{case.image_path}: the model {model.path.name} is one for CT volumes, and this is a "
+            "picture. Give a DICOM CT series or a NIfTI volume, or choose a model for pictures."
+        )
+    raise InputError(
+        f"{case.image_path}: the model {model.path.name} is one for pictures, and this is a CT "
+        "volume. Give pictures or DICOM ultrasound, or choose a model for CT volumes."
+    )
+
+
+def _refuse_all_unfit(cases: Sequence[CaseFiles], model: Model) -> None:
+    """Refuse scans of which none is what the model is for; single ones fail alone."""
+    if all(case.is_volume != model.of_volumes for case in cases):
+        _require_fit(cases[0], model)
 
 
 def _overlay(prediction: Prediction) -> bytes:
@@ -173,23 +240,29 @@ def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
         cases=tuple(cases),
         failures=tuple(failures),
         masks=found.masks,
+        notice=job.folder.maker.notice,
     )
 
 
 def _page(result: PredictionResult, maker: Maker) -> str:
-    entries = [
-        PredictionEntry(
-            case_id=case.case_id,
-            picture=f"{quote(case.case_id)}/{OVERLAY_NAME}",
-            lesions=case.lesions,
-            notes=case.notes,
-        )
-        for case in result.cases
-    ]
+    entries = [_entry(case) for case in result.cases]
     details = {
         "Model": maker.fingerprint,
         "Trained in": maker.framework,
         "Threshold": f"{maker.threshold:g}",
     }
     failures = [(failure.case_id, failure.reason) for failure in result.failures]
-    return prediction_page(entries, model=maker.recipe, details=details, failures=failures)
+    return prediction_page(
+        entries, model=maker.recipe, details=details, failures=failures, notice=maker.notice
+    )
+
+
+def _entry(case: CaseResult) -> PredictionEntry:
+    name = quote(case.case_id)
+    return PredictionEntry(
+        case_id=case.case_id,
+        picture=f"{name}/{FIRST_OVERLAY_NAME if case.in_volume else OVERLAY_NAME}",
+        lesions=case.lesions,
+        notes=(*case.notes, *case.searched),
+        page=f"{name}/{REPORT_NAME}" if case.in_volume else None,
+    )

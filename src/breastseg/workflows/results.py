@@ -1,7 +1,5 @@
 """`breastseg results`: what a PACS and a reader get of a series and a mask of its lesions."""
 
-import csv
-import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,38 +7,33 @@ from pathlib import Path
 from typing import Any
 
 from breastseg import __version__
-from breastseg.core.errors import InputError, OutputError
+from breastseg.core.errors import InputError
 from breastseg.core.image import LabelMap
 from breastseg.core.lesion import Lesion, measure_planar_lesions
 from breastseg.core.lesion_volume import VolumeLesion, measure_lesions
 from breastseg.core.series import Series
-from breastseg.io.atomic import make_folder, write_bytes, write_json, write_text
 from breastseg.io.dicom_masks import DEFAULT_THRESHOLD
 from breastseg.io.dicom_results import (
-    SEG_NAME,
-    SR_NAME,
-    DicomResults,
     Finding,
     Laterality,
     Maker,
     make_dicom_results,
     new_uid,
-    write_dicom_results,
 )
 from breastseg.io.images import read_scan
-from breastseg.io.nifti_mask import write_label_map
-from breastseg.io.raster import encode_png, file_sha256
+from breastseg.io.raster import file_sha256
 from breastseg.io.series_mask import read_series_mask
-from breastseg.report.results_page import results_page
 from breastseg.workflows.progress import Reading, log_file, silent_reading
-from breastseg.workflows.results_pictures import Drawn, draw
+from breastseg.workflows.results_files import (
+    LESIONS_NAME,
+    MASK_NAME,
+    REPORT_NAME,
+    SeriesResults,
+    write_results,
+)
+from breastseg.workflows.results_pictures import draw
 
 SCHEMA_VERSION = 1
-LESIONS_NAME = "lesions.json"
-TABLE_NAME = "lesions.csv"
-REPORT_NAME = "report.html"
-MASK_NAME = "mask.nii.gz"
-_OURS = (SEG_NAME, SR_NAME, "overlay-*.dcm", "overlay-*.png", TABLE_NAME, REPORT_NAME, MASK_NAME)
 _NUM_STEPS = 5
 
 _log = logging.getLogger("breastseg.results")
@@ -124,7 +117,17 @@ def results(
         drawn = draw(series, label_map, [finding.lesion for finding in findings], maker)
         reading("Writing", 4, _NUM_STEPS)
         made = make_dicom_results(series, label_map, findings, maker, drawn.captures)
-        _write(output, series, label_map, made, drawn, document)
+        write_results(
+            output,
+            SeriesResults(
+                image=series.image,
+                label_map=label_map,
+                made=made,
+                drawn=drawn,
+                document=document,
+                details=_details(document),
+            ),
+        )
         _log.info("%s: %d lesions", series.case_id, len(findings))
         reading("Writing", _NUM_STEPS, _NUM_STEPS)
     return ResultsMade(output=output, document=document)
@@ -185,72 +188,6 @@ def _document(
             for finding in findings
         ],
     }
-
-
-def _write(
-    output: Path,
-    series: Series,
-    label_map: LabelMap,
-    made: DicomResults,
-    drawn: Drawn,
-    document: dict[str, Any],
-) -> None:
-    """Write all files; what an earlier call left is taken away first, its lesions.json before."""
-    make_folder(output)
-    _remove_earlier(output)
-    write_dicom_results(output, made)
-    for number, picture in enumerate(drawn.captures, start=1):
-        write_bytes(output / f"overlay-{number}.png", encode_png(picture.pixels))
-    if series.image.affine is not None:
-        write_label_map(output / MASK_NAME, label_map, series.image.affine)
-    write_text(output / TABLE_NAME, _table(document))
-    page = results_page(
-        document, drawn.lesions, overview=drawn.overview, details=_details(document)
-    )
-    write_text(output / REPORT_NAME, page)
-    write_json(output / LESIONS_NAME, document)
-
-
-def _remove_earlier(output: Path) -> None:
-    try:
-        (output / LESIONS_NAME).unlink(missing_ok=True)
-        for pattern in _OURS:
-            for path in output.glob(pattern):
-                path.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"{output}: earlier results cannot be replaced ({error.strerror}). Choose another "
-            "--output."
-        ) from None
-
-
-def _table(document: dict[str, Any]) -> str:
-    """One line per lesion; positions and boxes are spread over columns."""
-    rows = [_flat(lesion) for lesion in document["lesions"]]
-    buffer = io.StringIO()
-    names = list(rows[0]) if rows else ["number"]
-    writer = csv.DictWriter(buffer, ("case_id", *names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"case_id": document["case_id"], **row} for row in rows)
-    return buffer.getvalue()
-
-
-def _flat(lesion: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in lesion.items():
-        if name == "long_axis_ends":
-            continue
-        if name == "centroid":
-            flat.update(
-                zip(("centroid_l_mm", "centroid_p_mm", "centroid_h_mm"), value, strict=True)
-            )
-        elif name == "bounding_box":
-            axes = ("slice", "row", "column")[-len(value) // 2 :]
-            edges = [f"{axis}_{edge}" for edge in ("start", "stop") for axis in axes]
-            flat.update(zip(edges, value, strict=True))
-        else:
-            flat[name] = value
-    return flat
 
 
 def _details(document: dict[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from breastseg.core.image import LabelMap
+from breastseg.core.image import Image, LabelMap
 from breastseg.core.lesion import Lesion
 from breastseg.core.lesion_volume import VolumeLesion
 from breastseg.core.series import Series
@@ -48,7 +48,14 @@ def draw(
     by_model = maker.algorithm is not None
     if series.modality == "US":
         return _planar(series, label_map, lesions, by_model)
-    viewer = Viewer.of(series.image, label_map)
+    return draw_volume(series.image, label_map, lesions, by_model=by_model)
+
+
+def draw_volume(
+    image: Image, label_map: LabelMap, lesions: Sequence[Lesion | VolumeLesion], *, by_model: bool
+) -> Drawn:
+    """Draw the lesions of a volume; of an image with an affine."""
+    viewer = Viewer.of(image, label_map)
     volumes = [lesion for lesion in lesions if isinstance(lesion, VolumeLesion)][:MAX_LESIONS]
     captures, entries = [], []
     for lesion in volumes:

@@ -68,10 +68,11 @@ class Scored:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes the figures too good."""
+        """What makes the figures too good, and what must be known of a model."""
         seen = all_seen(self.exposures)
         told = (f"{warning_of(seen, num_scored=len(self.cases))}.",) if seen else ()
-        return (*told, *self.judge.warnings())
+        notices = (f"{each.path.name}: {each.notice}" for each in self.models if each.notice)
+        return (*told, *self.judge.warnings(), *notices)
 
     @property
     def model_contenders(self) -> list[Contender]:

@@ -13,6 +13,7 @@ from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import CheckedData, check_data, content_of, find_training_data
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.near_duplicates import group_sizes
+from breastseg.datasets.simulated import says_simulated
 from breastseg.datasets.sketches import read_and_sketch
 from breastseg.datasets.splits import DataSplit, split_cases
 from breastseg.evaluation.baselines import ConstantMask, best_constant_mask, whole_region
@@ -34,6 +35,7 @@ from breastseg.training.checkpoint import (
 from breastseg.training.environment import environment_of
 from breastseg.training.fit import Listener, fit
 from breastseg.training.lock import only_trainer
+from breastseg.training.notice_file import SIMULATED, save_notice
 from breastseg.training.sketch_file import SKETCHES_NAME, save_sketches
 from breastseg.training.tracking import Listeners, Tracker
 from breastseg.workflows.calibrate import calibrate_run, make_usable
@@ -66,6 +68,7 @@ def train(
     *,
     framework: str,
     output: Path | None = None,
+    notice: str | None = None,
     hardware: Hardware = ANYWHERE,
     listener: Listener | None = None,
     reading: Reading | None = None,
@@ -78,6 +81,8 @@ def train(
         recipe: everything that decides the training.
         framework: pytorch or tensorflow.
         output: the run folder; runs/<recipe>-<framework>-<fingerprint> where None.
+        notice: what every reader of the model's results must know. Where None and the data set
+            says that its lesions are simulated, that the model was never validated on patients.
         hardware: device, threads and workers.
         listener: told of every step and epoch.
         reading: told of the progress of reading.
@@ -115,6 +120,7 @@ def train(
             ),
             content=checked.content,
         )
+        save_notice(path, notice)
         if checked.sketches is not None:
             save_sketches(path, checked.content, checked.sketches)
         return _train(run, backend, hardware, data_set, listener, reading)
@@ -240,6 +246,7 @@ def summary(run: Run) -> dict[str, Any]:
         "temperature": round(run.calibration.temperature, 4),
         "operating_threshold": run.operating_threshold,
         "training_seconds": round(sum(record.seconds for record in state.history)),
+        **({"notice": run.notice} if run.notice else {}),
     }
 
 
@@ -284,6 +291,8 @@ def _train(
     workers = hardware.workers
     workers = automatic_workers(backend.device) if workers is None else workers
     with log_file(run.path):
+        if run.notice is None and says_simulated(data_set.root):
+            save_notice(run.path, SIMULATED)
         if not run.has_constant_mask:
             run.save_constant_mask(_constant_mask(run, data_set))
         parts = [data_set.only(run.split.parts[part]) for part in ("train", "validation")]

@@ -450,8 +450,7 @@ def test_ct_fails_alone_and_other_objects_are_left(run, tmp_path):
     assert [case.case_id[:3] for case in result.cases] == ["us-"]
     reasons = {failure.case_id[:3]: failure.reason for failure in result.failures}
     assert reasons.keys() == {"ct-", "cut"}
-    assert "expected ultrasound, found CT Image Storage" in reasons["ct-"]
-    assert reasons["ct-"].endswith("choose a model for this one. [modality]")
+    assert "is one for pictures, and this is a CT volume" in reasons["ct-"]
     assert reasons["cut"].endswith("[damaged-file]")
     assert "Left out: " in (tmp_path / "out" / "breastseg.log").read_text()
     named = go([report, tmp_path / "exam" / "us.dcm"], run, tmp_path / "named")

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydicom.dataset import Dataset
+from scipy import ndimage
 
 from breastseg.core.errors import InputError
 from breastseg.core.image import LabelMap
@@ -76,7 +76,8 @@ def make_dicom_results(
         GeometryError: the image of the series is not on the grid of its files.
     """
     sources = read_sources(series)
-    present = set(np.unique(labels).tolist())
+    boxes = ndimage.find_objects(labels)  # no copy of the size of the scan
+    present = {number for number, box in enumerate(boxes, start=1) if box is not None}
     for finding in findings:
         if finding.lesion.number not in present:
             raise InputError(

@@ -26,10 +26,12 @@ class Maker:
 
     algorithm: the name of the program or model; None where a person drew them.
     version: of the algorithm.
+    notice: what every reader must know of the algorithm; None where nothing.
     """
 
     algorithm: str | None = None
     version: str = ""
+    notice: str | None = None
 
     def __str__(self) -> str:
         if self.algorithm is None:

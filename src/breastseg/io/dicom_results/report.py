@@ -125,7 +125,9 @@ def _evaluations(findings: tuple[Finding, ...], maker: Maker) -> ContainerConten
         said = f"No lesion was marked by {maker}. That is no proof that there is none."
     container.ContentSequence.append(
         TextContentItem(
-            name=codes.COMMENT, value=f"{said} {RESEARCH_USE}", relationship_type=_CONTAINS
+            name=codes.COMMENT,
+            value=" ".join(filter(None, (said, maker.notice, RESEARCH_USE))),
+            relationship_type=_CONTAINS,
         )
     )
     return container

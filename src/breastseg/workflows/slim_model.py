@@ -1,0 +1,126 @@
+"""`breastseg export --format model`: a run as a folder with what predicting needs, and no more."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from breastseg.core.errors import InputError
+from breastseg.datasets.splits import DataSplit
+from breastseg.io.atomic import write_text
+from breastseg.networks.spec import num_parameters
+from breastseg.training.calibration_file import CALIBRATION_NAME
+from breastseg.training.checkpoint import Run, create_run, open_run
+from breastseg.training.model import is_ensemble
+from breastseg.training.notice_file import save_notice
+
+CARD_NAME = "card.json"
+CARD_PAGE_NAME = "card.md"
+_KEPT = ("framework", "versions", "precision", "device")
+_SEALED = ("weights.safetensors", "recipe.json", CARD_NAME)
+
+
+def slim_model(run: Path, output: Path, *, description: str = "") -> Path:
+    """Write a run folder that predicts and holds nothing of the data that it was trained on.
+
+    Recipe, weights, calibration and notice are kept; case ids, the digests of images, the
+    optimiser and the folder of the data are not. The fingerprint, and so the results, are those
+    of the run.
+
+    Args:
+        run: a run folder of either framework.
+        output: a new or empty folder; its name is that of the model.
+        description: what the model is for, in a sentence, for the card.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunFolderError, RecipeError, WeightsError: the run cannot be used.
+        InputError: the folds of a cross-validation.
+        OutputError: it cannot be written.
+    """
+    if is_ensemble(run):
+        raise InputError(
+            f"{run}: expected one run, found the folds of a cross-validation. Export one of "
+            f"them, such as {run / 'fold-1'}."
+        )
+    opened = open_run(run)
+    weights = opened.weights()
+    environment = {name: opened.environment[name] for name in _KEPT if name in opened.environment}
+    slim = create_run(
+        output,
+        recipe=opened.recipe,
+        split=DataSplit(method="not shipped", parts={}, groups={}),
+        environment=environment,
+        content={},
+    )
+    slim.save_best(weights)
+    if (run / CALIBRATION_NAME).is_file():
+        slim.save_calibration(opened.calibration)
+    if opened.has_constant_mask:
+        slim.save_constant_mask(opened.constant_mask())
+    save_notice(output, opened.notice)
+    card = _card(slim, opened, description)
+    write_text(output / CARD_NAME, json.dumps(card, indent=2) + "\n")
+    write_text(output / CARD_PAGE_NAME, _page(card))
+    slim.seal([name for name in _SEALED if (output / name).is_file()])
+    return output
+
+
+def card_of(model: Path) -> dict[str, Any]:
+    """Return the card of a slim model; of an ordinary run, what its files say.
+
+    Raises:
+        RunFolderError: no run folder.
+    """
+    path = model / CARD_NAME
+    if path.is_file():
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return document
+    opened = open_run(model)
+    return _card(opened, opened, "")
+
+
+def _card(slim: Run, trained: Run, description: str) -> dict[str, Any]:
+    recipe, state = trained.recipe, trained.state()
+    return {
+        "name": slim.path.name,
+        "description": description,
+        "takes": "CT volumes" if recipe.volume is not None else "pictures",
+        "notice": trained.notice,
+        "fingerprint": trained.fingerprint,
+        "recipe": recipe.name,
+        "framework": trained.framework,
+        "parameters": num_parameters(recipe.network),
+        "weights_sha256": hashlib.sha256(slim.weights_path.read_bytes()).hexdigest(),
+        "epochs": state.epoch,
+        "best_validation_dice": None if state.best is None else state.best.validation_dice,
+        "cases": {part: len(ids) for part, ids in trained.split.parts.items()},
+        "calibrated": trained.calibration.is_fitted,
+        "temperature": trained.calibration.temperature,
+        "operating_threshold": trained.operating_threshold,
+    }
+
+
+def _page(card: dict[str, Any]) -> str:
+    lines = [f"# {card['name']}", ""]
+    if card["notice"]:
+        lines += [f"**{card['notice']}**", ""]
+    if card["description"]:
+        lines += [card["description"], ""]
+    lines += ["Research use only, not a medical device.", "", "| | |", "| --- | --- |"]
+    told = {name: value for name, value in card.items() if name not in _IN_WORDS}
+    lines += [f"| {name.replace('_', ' ')} | {_told(value)} |" for name, value in told.items()]
+    return "\n".join(lines) + "\n"
+
+
+_IN_WORDS = ("name", "notice", "description")
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "not known"
+    if value is None:
+        return "not known"
+    return f"{value:,}" if type(value) is int else str(value)
