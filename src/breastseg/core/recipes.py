@@ -99,7 +99,7 @@ _CT_LOSS = (LossTerm(name="bce"), LossTerm(name="batch-dice"))
 
 
 def ct_3d() -> Recipe:
-    """Breast lesions in chest CT, by patches of the volume: about 90 minutes on two cores."""
+    """Breast lesions in chest CT, by patches of the volume: an hour or more on two cores."""
     return Recipe(
         name="ct-3d",
         volume=VolumePreprocessing(
