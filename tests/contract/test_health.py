@@ -15,7 +15,8 @@ from breastseg.core.recipe import LossTerm, Optimisation, Recipe, Schedule
 from breastseg.core.recipes import smoke
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import initial_weights
-from breastseg.pipeline.batches import PreparedCase, epoch_batches
+from breastseg.pipeline.batches import epoch_batches
+from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.training.checkpoint import create_run
 from breastseg.training.fit import batching_of, fit
 from breastseg.training.range_test import propose_learning_rate
@@ -71,7 +72,7 @@ def learn(tmp_path):
         run = create_run(
             tmp_path / "run", recipe=of, split=split, environment=environment, content={}
         )
-        fit(engine, cases(16, 0), cases(6, 1), run, silent_listener())
+        fit(engine, ImageSet(cases(16, 0)), ImageSet(cases(6, 1)), run, silent_listener())
         return run
 
     return fit_it
@@ -154,7 +155,7 @@ def test_a_range_test_leaves_fresh_weights_and_finds_none_for_what_cannot_be_lea
     batches = [
         batch
         for epoch in range(19)
-        for batch in epoch_batches(nothing, batching_of(of), epoch=epoch)
+        for batch in epoch_batches(ImageSet(nothing), batching_of(of), epoch=epoch)
     ]
     propose_learning_rate(engine, batches, weights)
     for name, array in engine.weights().items():

@@ -11,7 +11,7 @@ from breastseg.core.network_recipe import UNetSpec
 from breastseg.core.recipe import Optimisation, Recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import weight_table
-from breastseg.pipeline.batches import PreparedCase
+from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.training.checkpoint import create_run, open_run
 from breastseg.training.fit import fit
 from breastseg.workflows.progress import silent_listener
@@ -44,7 +44,9 @@ HEADS = {"decoder.1.head.weight", "decoder.1.head.bias"}
 def cases(count):
     stream = np.random.default_rng(count)
     images = stream.normal(size=(count, 16, 16)).astype(np.float32)
-    return [PreparedCase(image, (image > 1) & (n % 3 > 0)) for n, image in enumerate(images)]
+    return ImageSet(
+        [PreparedCase(image, (image > 1) & (n % 3 > 0)) for n, image in enumerate(images)]
+    )
 
 
 def new_backend(framework, recipe):

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from breastseg.core.image import Case, Image
 from breastseg.core.recipe import Augmentation, Preprocessing
-from breastseg.pipeline.batches import Batching, PreparedCase, epoch_batches, prepare_case
+from breastseg.pipeline.batches import Batching, epoch_batches
+from breastseg.pipeline.image_set import ImageSet, PreparedCase, prepare_case
 
 ALL = Augmentation(flip=0.5, rotation_degrees=10, scale=0.1, shift=0.1, brightness=0.2, noise=0.1)
 
@@ -28,7 +29,7 @@ def noisy(count):
 
 def batches(cases, augmentation=Augmentation(), batch_size=4, *, seed=0, epoch=0, **options):  # noqa: B008
     batching = Batching(augmentation=augmentation, batch_size=batch_size, seed=seed, **options)
-    return list(epoch_batches(cases, batching, epoch=epoch))
+    return list(epoch_batches(ImageSet(cases), batching, epoch=epoch))
 
 
 def order(made):
@@ -140,7 +141,7 @@ def test_an_error_while_a_batch_is_made_is_not_swallowed():
 
 def test_batches_may_be_left_half_way():
     batching = Batching(augmentation=ALL, batch_size=2, seed=0)
-    made = epoch_batches(noisy(9), batching, epoch=0)
+    made = epoch_batches(ImageSet(noisy(9)), batching, epoch=0)
     next(made)
     made.close()
 

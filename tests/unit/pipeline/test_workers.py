@@ -14,7 +14,8 @@ from breastseg.core.errors import WorkerError
 from breastseg.core.recipe import Augmentation
 from breastseg.networks.losses import signed_distance
 from breastseg.pipeline import workers
-from breastseg.pipeline.batches import Batching, PreparedCase
+from breastseg.pipeline.batches import Batching
+from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.pipeline.workers import BatchSource, automatic_workers
 
 EVERYTHING = Augmentation(flip=0.5, rotation_degrees=10, elastic=0.05, speckle=0.2, noise=0.1)
@@ -24,7 +25,9 @@ def some_cases(count=11):
     stream = np.random.default_rng(0)
     masks = np.zeros((count, 16, 16), bool)
     masks[::3, 4:9, 5:12] = True
-    return [PreparedCase(stream.normal(size=(16, 16)).astype(np.float32), mask) for mask in masks]
+    return ImageSet(
+        [PreparedCase(stream.normal(size=(16, 16)).astype(np.float32), mask) for mask in masks]
+    )
 
 
 def batching(**options):
@@ -102,10 +105,11 @@ SCRIPT = """
 import multiprocessing, sys, time
 import numpy as np
 from breastseg.core.recipe import Augmentation
-from breastseg.pipeline.batches import Batching, PreparedCase
+from breastseg.pipeline.batches import Batching
+from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.pipeline.workers import BatchSource
 
-cases = [PreparedCase(np.ones((8, 8), np.float32), np.ones((8, 8), bool))] * 4
+cases = ImageSet([PreparedCase(np.ones((8, 8), np.float32), np.ones((8, 8), bool))] * 4)
 batching = Batching(augmentation=Augmentation(noise=0.1), batch_size=1, seed=0)
 with BatchSource(cases, batching, workers=2) as source:
     assert len(list(source.epoch(0))) == 4

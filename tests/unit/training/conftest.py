@@ -11,7 +11,8 @@ from breastseg.core.recipe import Augmentation, Optimisation, Recipe
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.losses import binary_cross_entropy
 from breastseg.networks.spec import check_weights, initial_weights
-from breastseg.pipeline.batches import Batch, PreparedCase
+from breastseg.pipeline.batches import Batch
+from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.training.checkpoint import Run, create_run
 
 RECIPE = Recipe(
@@ -120,15 +121,15 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def training() -> list[PreparedCase]:
+def training() -> ImageSet:
     """Return ten cases: two batches of four, and two that wait."""
-    return bright_lesions(10, seed=0)
+    return ImageSet(bright_lesions(10, seed=0))
 
 
 @pytest.fixture(scope="session")
-def validation() -> list[PreparedCase]:
+def validation() -> ImageSet:
     """Return five other cases, one of them without a lesion."""
-    return bright_lesions(5, seed=1)
+    return ImageSet(bright_lesions(5, seed=1))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from breastseg.backends.weights import read_weights
 from breastseg.core.errors import HealthError, OutputError, WeightsError
 from breastseg.core.recipe import Schedule
-from breastseg.pipeline.batches import PreparedCase
+from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.training.checkpoint import open_run
 from breastseg.training.fit import fit, validate
 
@@ -502,13 +502,13 @@ def test_validation_scores_lesion_images_by_dice_and_others_by_silence(batch_siz
         case([0, 0, 0, 0], [0, 0, 0, 0]),  # silent
         case([0, 1, 0, 0], [0, 0, 0, 0]),  # a false alarm
     ]
-    found = validate(Finder(), cases, batch_size)
+    found = validate(Finder(), ImageSet(cases), batch_size)
     assert found.dice == pytest.approx(0.5)
     assert found.specificity == 0.5
     assert (found.lowest_logit, found.highest_logit) == (-1, 1)
 
 
 def test_validation_without_lesions_or_without_normals_says_so():
-    lesion, normal = (validate(Finder(), [case([0, x], [0, x])], 4) for x in (1, 0))
+    lesion, normal = (validate(Finder(), ImageSet([case([0, x], [0, x])]), 4) for x in (1, 0))
     assert (lesion.dice, lesion.specificity) == (1.0, None)
     assert (normal.dice, normal.specificity) == (0.0, 1.0)

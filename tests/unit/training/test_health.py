@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from breastseg.core.recipe import Optimisation, Recipe, Schedule
-from breastseg.pipeline.batches import PreparedCase
+from breastseg.pipeline.image_set import PreparedCase
 from breastseg.training import health
 from breastseg.training.checkpoint import EpochRecord
 from breastseg.training.health import Course, LossWatch

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from breastseg.core.errors import OutputError
-from breastseg.pipeline.batches import PreparedCase
+from breastseg.pipeline.image_set import PreparedCase
 from breastseg.training import tracking
 from breastseg.training.fit import fit
 from breastseg.training.tracking import (
@@ -45,7 +45,7 @@ def train(training, validation):
     """Return a function that trains a backend into a run folder, tracked."""
 
     def fit_it(backend, run, listener=None):
-        tracker = Tracker(run, {f"case {n}": case for n, case in enumerate(validation)})
+        tracker = Tracker(run, [f"case {n}" for n in range(len(validation))], validation)
         told = Listeners(tracker, listener or Quiet())
         return fit(backend, training, validation, run, told, tracker.validated)
 
@@ -114,12 +114,12 @@ def test_pictures_of_fixed_cases_are_png_files_of_their_size(fake_backend, new_r
 
 
 def test_a_case_is_drawn_from_its_own_logits_whichever_batch_they_come_in(new_run, validation):
-    tracker = Tracker(new_run(), {str(n): case for n, case in enumerate(validation)})
+    tracker = Tracker(new_run(), [str(n) for n in range(len(validation))], validation)
     for first, size in ((0, 4), (4, 1)):
         places = np.arange(first, first + size, dtype=np.float32)
         tracker.validated(1, first, np.broadcast_to(places[:, None, None, None], (size, 1, 16, 16)))
     drawn = {place: set(logits.flat) for place, logits in tracker._logits.items()}
-    assert drawn == {place: {place} for place in choose_cases(validation)}
+    assert drawn == {place: {place} for place in choose_cases(validation.cases)}
 
 
 def test_the_recipe_can_be_read(fake_backend, new_run, train):
