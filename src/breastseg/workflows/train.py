@@ -322,9 +322,9 @@ def _judge(run: Run, state: TrainingState, data_set: DataSet, validation: Valida
     if defined and state.best is not None and state.best.validation_dice <= floor:
         log.warning(
             "The network has learnt nothing that is of use: its best validation Dice, %.3f, is "
-            "not above that of the best constant mask, %.3f, which is the same on every image. "
-            "Train longer, on more images or with another learning rate.",
-            *(state.best.validation_dice, floor),
+            "not above %.3f, that of the same mask on every image (%s). Train longer, on more "
+            "images or with another learning rate.",
+            *(state.best.validation_dice, floor, run.constant_mask().name),
         )
 
 
