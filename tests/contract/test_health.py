@@ -36,7 +36,7 @@ def cases(count, seed):
         target[row : row + 6, column : column + 5] = True
         image = stream.normal(0, 0.5, (16, 16)) + 2 * target
         made.append(PreparedCase(image.astype(np.float32), target))
-    return ImageSet(made)
+    return made
 
 
 def recipe(loss="bce-dice", **optimisation):
@@ -72,7 +72,7 @@ def learn(tmp_path):
         run = create_run(
             tmp_path / "run", recipe=of, split=split, environment=environment, content={}
         )
-        fit(engine, cases(16, 0), cases(6, 1), run, silent_listener())
+        fit(engine, ImageSet(cases(16, 0)), ImageSet(cases(6, 1)), run, silent_listener())
         return run
 
     return fit_it
@@ -151,16 +151,11 @@ def test_a_range_test_leaves_fresh_weights_and_finds_none_for_what_cannot_be_lea
     of = recipe()
     engine, weights = backend(framework, of), initial_weights(of.network, of.seed)
     stream = np.random.default_rng(0)
-    nothing = ImageSet(
-        [
-            PreparedCase(np.zeros((16, 16), np.float32), stream.random((16, 16)) > 0.5)
-            for _ in range(8)
-        ]
-    )
+    nothing = [PreparedCase(case.image * 0, stream.random((16, 16)) > 0.5) for case in cases(8, 0)]
     batches = [
         batch
         for epoch in range(19)
-        for batch in epoch_batches(nothing, batching_of(of), epoch=epoch)
+        for batch in epoch_batches(ImageSet(nothing), batching_of(of), epoch=epoch)
     ]
     propose_learning_rate(engine, batches, weights)
     for name, array in engine.weights().items():

@@ -57,8 +57,9 @@ HEADS = {"decoder.1.head.weight", "decoder.1.head.bias"}
 def cases(count):
     stream = np.random.default_rng(count)
     images = stream.normal(size=(count, 16, 16)).astype(np.float32)
-    made = [PreparedCase(image, (image > 1) & (n % 3 > 0)) for n, image in enumerate(images)]
-    return ImageSet(made)
+    return ImageSet(
+        [PreparedCase(image, (image > 1) & (n % 3 > 0)) for n, image in enumerate(images)]
+    )
 
 
 def new_backend(framework, recipe):

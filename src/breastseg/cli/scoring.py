@@ -231,6 +231,7 @@ def predict(
         breastseg predict scans/ --model runs/mine --output results
         breastseg predict CT-SERIES/ --model runs/my-ct-model --output results
     """
+    from breastseg.report.rendering import plural
     from breastseg.workflows import predict as workflow
     from breastseg.workflows.progress import WorkBar, log_to_terminal
 
@@ -256,8 +257,9 @@ def predict(
         found = sum(len(case.lesions) for case in result.cases)
         for sentence in result.empty_searches():
             hint(sentence)
-        kind = "scans" if any(case.in_volume for case in result.cases) else "images"
-        typer.echo(f"{len(result.cases)} {kind}, {found} lesions, {result.num_failed} failed")
+        kind = "scan" if any(case.in_volume for case in result.cases) else "image"
+        counts = (plural(len(result.cases), kind), plural(found, "lesion"))
+        typer.echo(f"{', '.join(counts)}, {result.num_failed} failed")
     hint(f"Look at {result.report_path}")
     if result.num_failed:
         raise typer.Exit(1)

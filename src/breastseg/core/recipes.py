@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from breastseg.core.errors import RecipeError
-from breastseg.core.loss_terms import LossTerm
+from breastseg.core.loss_terms import LossTerm, WeightedBce
 from breastseg.core.network_recipe import NETWORKS, UNetSpec
 from breastseg.core.recipe import (
     Augmentation,
@@ -94,16 +94,25 @@ _CT_AUGMENTATION = Augmentation(
     noise=0.2,
 )
 
-_CT_LOSS = (LossTerm(name="bce"), LossTerm(name="batch-dice"))
-"""Where each patch counts alone, those without a lesion drive a network to find nothing."""
+_CT_LOSS = (
+    LossTerm(name="weighted-bce", parameters=WeightedBce(positive_weight=20)),
+    LossTerm(name="batch-dice"),
+)
+"""One voxel in a thousand is lesion. With Dice of each patch alone, and with plain BCE beside the
+Dice of a batch, trainings on phantoms came to find nothing."""
 
 
 def ct_3d() -> Recipe:
-    """Breast lesions in chest CT, by patches of the volume: an hour or more on two cores."""
+    """Breast lesions in chest CT, by patches of the volume; a first proposal, not tuned.
+
+    With 120 training and 17 validation volumes of 96 x 256 x 256, an epoch (480 steps) took 260
+    to 399 s in PyTorch in bfloat16 on two cores that had other work too: 12 epochs are 52 to 80
+    minutes.
+    """
     return Recipe(
         name="ct-3d",
         volume=VolumePreprocessing(
-            spacing_mm=(2.5, 1.5, 1.5), patch=(32, 80, 80), patches_per_volume=8
+            spacing_mm=(2.5, 1.5, 1.5), patch=(32, 80, 80), patches_per_volume=8, lesion_share=0.8
         ),
         augmentation=_CT_AUGMENTATION,
         network=UNetSpec(
@@ -115,7 +124,8 @@ def ct_3d() -> Recipe:
         ),
         loss=_CT_LOSS,
         optimisation=Optimisation(
-            learning_rate=2e-3,
+            learning_rate=1.2e-3,
+            ema_decay=0.99,
             batch_size=2,
             epochs=12,
             schedule=Schedule(name="cosine", warmup_epochs=1),
@@ -124,11 +134,14 @@ def ct_3d() -> Recipe:
 
 
 def ct_25d() -> Recipe:
-    """Breast lesions in chest CT, slice by slice with two neighbours on each side."""
+    """Breast lesions in chest CT, slice by slice with two neighbours; a first proposal.
+
+    Neither its time nor its worth was measured yet.
+    """
     return Recipe(
         name="ct-25d",
         volume=VolumePreprocessing(
-            spacing_mm=(2.5, 1.5, 1.5), patch=(1, 128, 128), patches_per_volume=32
+            spacing_mm=(2.5, 1.5, 1.5), patch=(1, 128, 128), patches_per_volume=32, lesion_share=0.8
         ),
         augmentation=_CT_AUGMENTATION,
         network=UNetSpec(
@@ -138,7 +151,8 @@ def ct_25d() -> Recipe:
         ),
         loss=_CT_LOSS,
         optimisation=Optimisation(
-            learning_rate=2e-3,
+            learning_rate=1.2e-3,
+            ema_decay=0.99,
             batch_size=8,
             epochs=12,
             schedule=Schedule(name="cosine", warmup_epochs=1),

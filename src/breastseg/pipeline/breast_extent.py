@@ -107,7 +107,7 @@ def _side(
         over = np.where(below < _FAT_SHARE * thickness, below, fat_mm) + _OVER_FAT_MM
         thick &= layer > np.maximum(over, fat_mm + _OVER_FAT_MM)
     thick &= (angle >= _MEDIAL_DEGREES) & (angle <= _LATERAL_DEGREES)
-    return SideExtent(_connected(thick, level_mm), thickness)
+    return SideExtent(_connected(thick, angle, level_mm), thickness)
 
 
 def _fold(profile: Profile, level_mm: float) -> int:
@@ -122,13 +122,19 @@ def _fold(profile: Profile, level_mm: float) -> int:
     return fold if part[: fold + 1].max() > risen and part[fold:].max() > risen else 0
 
 
-def _connected(thick: Extent, level_mm: float) -> Extent:
-    """Return the largest part, without narrow spurs and without holes."""
+def _connected(thick: Extent, angle: Angles, level_mm: float) -> Extent:
+    """Return the largest part and what lies in front, without narrow spurs and without holes.
+
+    The fat of an arm pit may be larger than a small breast, and hang together with it or not.
+    """
     size = (max(1, round(_NARROW_MM / level_mm)), max(1, round(_NARROW_DEGREES / ANGLE_STEP)))
     padded = np.pad(thick, ((size[0], size[0]), (0, 0)), mode="edge")
     opened = ndimage.binary_opening(padded, np.ones(size))[size[0] : -size[0]]
     components, count = ndimage.label(opened)
     if count == 0:
         return np.zeros(thick.shape, bool)
-    largest = 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
-    return np.asarray(ndimage.binary_fill_holes(components == largest))
+    kept = np.zeros(count + 1, bool)
+    kept[1 + int(np.argmax(np.bincount(components.ravel())[1:]))] = True
+    kept[components[:, (angle >= _FRONT_DEGREES[0]) & (angle <= _FRONT_DEGREES[1])]] = True
+    kept[0] = False
+    return np.asarray(ndimage.binary_fill_holes(kept[components]))

@@ -247,7 +247,7 @@ def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
 def _page(result: PredictionResult, maker: Maker) -> str:
     entries = [_entry(case) for case in result.cases]
     details = {
-        "Model": maker.fingerprint,
+        "Fingerprint": maker.fingerprint,
         "Trained in": maker.framework,
         "Threshold": f"{maker.threshold:g}",
     }

@@ -77,7 +77,10 @@ def test_the_fingerprint_tells_parameters_apart_and_leaves_defaults_out():
     ("text", "message"),
     [
         ("dise", r"loss\.0\.name: no loss is called 'dise'\. Did you mean 'dice'\?"),
-        ("bce,qqq", r"loss\.1\.name: no loss is called 'qqq'\. There are: balanced-bce, bce, "),
+        (
+            "bce,qqq",
+            r"loss\.1\.name: no loss is called 'qqq'\. There are: balanced-bce, batch-dice, ",
+        ),
         ("tversky(alfa=0.3)", r"tversky has no parameter 'alfa'\. Did you mean 'alpha'\?"),
         ("bce(alpha=1)", r"loss\.0\.parameters: bce has no parameters"),
         ("tversky(alpha=-1)", r"tversky\(alpha\): Input should be greater than 0"),

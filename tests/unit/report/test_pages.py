@@ -258,7 +258,7 @@ def test_a_picture_from_elsewhere_is_refused(url):
 
 
 def test_an_unknown_role_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="best, median, worst, false alarm, got 'nicest'"):
+    with pytest.raises(InputError, match="missed, false positive, got 'nicest'"):
         Picture(case_id="case 0", picture=PNG, role="nicest", dice=1.0)
 
 

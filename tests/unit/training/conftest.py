@@ -94,7 +94,7 @@ class FakeBackend:
         self._arrays["head.bias"][...] = value
 
 
-def bright_lesions(count: int, seed: int) -> ImageSet:
+def bright_lesions(count: int, seed: int) -> list[PreparedCase]:
     """Return noise in which a rectangle is brighter; the last case has none."""
     stream = np.random.default_rng(seed)
     cases = []
@@ -105,7 +105,7 @@ def bright_lesions(count: int, seed: int) -> ImageSet:
             target[row : row + 6, column : column + 5] = True
         image = stream.normal(0, 0.5, (16, 16)) + 2 * target
         cases.append(PreparedCase(image.astype(np.float32), target))
-    return ImageSet(cases)
+    return cases
 
 
 @pytest.fixture
@@ -123,13 +123,13 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="session")
 def training() -> ImageSet:
     """Return ten cases: two batches of four, and two that wait."""
-    return bright_lesions(10, seed=0)
+    return ImageSet(bright_lesions(10, seed=0))
 
 
 @pytest.fixture(scope="session")
 def validation() -> ImageSet:
     """Return five other cases, one of them without a lesion."""
-    return bright_lesions(5, seed=1)
+    return ImageSet(bright_lesions(5, seed=1))
 
 
 @pytest.fixture
