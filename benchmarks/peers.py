@@ -27,7 +27,7 @@ from breastseg.core.network_recipe import UNetSpec
 from breastseg.core.recipe import Augmentation
 from breastseg.networks.spec import NORM_EPSILON
 from breastseg.pipeline.augment import augment
-from breastseg.pipeline.batches import PreparedCase
+from breastseg.pipeline.image_set import PreparedCase
 
 Epoch = Callable[[], object]
 

@@ -31,7 +31,8 @@ from breastseg.core.recipe import LossTerm, Optimisation, Preprocessing
 from breastseg.core.recipes import resolve_recipe
 from breastseg.datasets.phantom_ultrasound import make_phantom
 from breastseg.networks.spec import multiply_adds
-from breastseg.pipeline.batches import Batching, PreparedCase, prepare_case
+from breastseg.pipeline.batches import Batching
+from breastseg.pipeline.image_set import ImageSet, PreparedCase, prepare_case
 from breastseg.pipeline.workers import BatchSource
 
 GEMM_SIZE = 2048
@@ -225,7 +226,9 @@ def measure_network(
 ) -> None:
     """Measure all contenders on one network."""
     spec, limits = NETWORKS[name], {"float32": 0.0, given.precision: 0.0}
-    sources = {number: BatchSource(cases, batching, workers=number) for number in given.workers}
+    sources = {
+        number: BatchSource(ImageSet(cases), batching, workers=number) for number in given.workers
+    }
     contenders: dict[str, Contender] = {}
     try:
         for framework in given.frameworks:
@@ -246,7 +249,7 @@ def profile(
     given: argparse.Namespace,
 ) -> None:
     """Print where the time of a step goes."""
-    with BatchSource(cases, batching) as source:
+    with BatchSource(ImageSet(cases), batching) as source:
         batch = next(iter(source.epoch(0)))
     print_profile(our_backend(framework, spec, given), batch)
 

@@ -8,13 +8,16 @@ from breastseg.backends.protocol import FRAMEWORKS, BackendConfig, make_backend
 from breastseg.backends.weights import read_weights
 from breastseg.core.errors import WeightsError
 from breastseg.core.network_recipe import UNetSpec
-from breastseg.core.recipe import Optimisation, Recipe
+from breastseg.core.recipe import Augmentation, Optimisation, Recipe
+from breastseg.core.volume_recipe import VolumePreprocessing
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import weight_table
 from breastseg.pipeline.image_set import ImageSet, PreparedCase
+from breastseg.pipeline.volume_sets import VolumePatches, WholeVolumes
 from breastseg.training.checkpoint import create_run, open_run
 from breastseg.training.fit import fit
 from breastseg.workflows.progress import silent_listener
+from tests.made_volumes import saved_volume
 
 RECIPE = Recipe(
     network=UNetSpec(channels=(4, 8, 8), norm="batch", dropout=(0.5, 0.5)),
@@ -38,6 +41,16 @@ RECIPES = {
         ["optimisation.deep_supervision=1", "optimisation.optimiser=adamw"]
     ),
 }
+OF_VOLUMES = RECIPES["both"].model_copy(
+    update={
+        "volume": VolumePreprocessing(patch=(4, 8, 8), patches_per_volume=4),
+        "augmentation": Augmentation(flip=0.5, rotation_degrees=10, scale=0.1, noise=0.1),
+        "network": UNetSpec(
+            dimensions=3, channels=(4, 8, 8), norm="group", channels_per_group=4, dropout=(0.2, 0.2)
+        ),
+        "optimisation": RECIPES["both"].optimisation.model_copy(update={"sampling": "each"}),
+    }
+)
 HEADS = {"decoder.1.head.weight", "decoder.1.head.bias"}
 
 
@@ -94,10 +107,8 @@ def saved(run, name):
     return read_weights(run.path / f"{name}.safetensors")
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
-def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(framework, recipe, new_run):
+def assert_resumes_to_the_bit(framework, recipe, data, new_run):
     whole, halved = (new_run(name, recipe) for name in ("whole", "halved"))
-    data = (cases(12), cases(6))
     fit(new_backend(framework, recipe), *data, whole, silent_listener())
     with pytest.raises(KeyboardInterrupt):
         fit(new_backend(framework, recipe), *data, halved, CtrlC())
@@ -108,6 +119,20 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(framework, recipe, n
         ours, theirs = (saved(run, name) for run in (halved, whole))
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[key], theirs[key]) for key in ours), name
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
+def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(framework, recipe, new_run):
+    assert_resumes_to_the_bit(framework, recipe, (cases(12), cases(6)), new_run)
+
+
+def test_a_resumed_run_on_volumes_has_the_bits_of_an_uninterrupted_one(
+    framework, new_run, tmp_path
+):
+    lesions = [(((4, 5, 6), 4),), (), (((3, 9, 12), 3), ((8, 3, 3), 1))]
+    volumes = [saved_volume(tmp_path, *each, seed=n) for n, each in enumerate(lesions)]
+    data = (VolumePatches(volumes, OF_VOLUMES.volume), WholeVolumes(volumes[:2], OF_VOLUMES.volume))
+    assert_resumes_to_the_bit(framework, OF_VOLUMES, data, new_run)
 
 
 def test_the_average_differs_from_the_last_weights(framework, new_run):

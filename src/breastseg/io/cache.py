@@ -1,6 +1,7 @@
 """What may be computed anew at any time, kept in the user's cache folder.
 
-Nothing of an image is kept here: see docs/how-to/inspect-a-data-set.md.
+Of an image nothing is kept but what a training on CT volumes prepares, see
+pipeline.volume_store and docs/decisions/0008-what-the-cache-keeps.md.
 """
 
 import hashlib

@@ -68,7 +68,8 @@ def cross_validate(
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}-folds-{num_folds}"
     path = output or Path("runs") / name
     require_new(path)
-    checked = check_data(find_training_data(data), reading)
+    found = find_training_data(data, volumes=recipe.volume is not None)
+    checked = check_data(found, reading)
     plan = Plan(framework=framework, num_folds=num_folds, recipe=recipe, data=data.resolve())
     published = sorted({case.fold for case in checked.data_set.cases if case.fold is not None})
     if published and published != list(range(1, num_folds + 1)):
@@ -94,7 +95,7 @@ def resume_folds(
     """Go on with a cross-validation; arguments and errors as of train.resume."""
     plan = read_plan(path)
     with only_trainer(path):
-        found = find_training_data(data or plan.data)
+        found = find_training_data(data or plan.data, volumes=plan.recipe.volume is not None)
         checked = check_data(found, reading)
         return _train_folds(path, plan, checked, hardware, listeners, reading)
 

@@ -172,7 +172,7 @@ def plan_search(
 
 
 def _data_fingerprint(data: Path) -> str:
-    return content_fingerprint(content_of(find_data_set(data).cases).values())
+    return content_fingerprint(content_of(find_data_set(data, volumes=True).cases).values())
 
 
 def join_folder(plan: SearchPlan, folder: Path) -> None:

@@ -175,9 +175,9 @@ def _repeats(job: Job, study: SearchStudy, trial: TrialInHand, watch: Watch) -> 
 
 
 @functools.lru_cache(maxsize=1)
-def _checked(data: Path) -> CheckedData:
+def _checked(data: Path, *, volumes: bool) -> CheckedData:
     """Read the data set once for all trials of this process."""
-    return check_data(find_training_data(data), silent_reading)
+    return check_data(find_training_data(data, volumes=volumes), silent_reading)
 
 
 def _repeat(job: Job, path: Path, recipe: Recipe, listener: "_Listener") -> Repeat:
@@ -187,7 +187,7 @@ def _repeat(job: Job, path: Path, recipe: Recipe, listener: "_Listener") -> Repe
         if not (path / "environment.json").is_file():
             # It is written last: without it train begins again in what a kill has left.
             train(
-                _checked(job.plan.data),
+                _checked(job.plan.data, volumes=recipe.volume is not None),
                 recipe,
                 framework=job.plan.framework,
                 output=path,
