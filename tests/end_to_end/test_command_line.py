@@ -322,7 +322,7 @@ def resume_with_settings(bench):
         bench.run,
         "--set",
         "seed=1",
-    ], "leave --recipe, --set, --framework, --folds and --output away"
+    ], "leave --recipe, --set, --framework, --folds, --notice and --output away"
 
 
 def resume_of_no_run(bench):
@@ -403,7 +403,7 @@ def export_to_a_folder(bench):
 
 
 def info_of_no_run(bench):
-    return ["info", bench.free], "no such folder"
+    return ["info", bench.free], "expected a run folder or the name of a model"
 
 
 def phantoms_over_other_files(bench):

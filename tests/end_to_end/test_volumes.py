@@ -114,7 +114,7 @@ def test_pictures_are_asked_for_where_volumes_cannot_be_used(breastseg, tree, tm
     more = ("--framework", "pytorch") if verb[0] == "train" else ()
     answer = breastseg(verb[0], tree, *verb[1:], *more, "--output", tmp_path / "out")
     assert answer.code == 2
-    assert "CT volumes need a 3D recipe" in answer.err
+    assert "They need a recipe for volumes: `breastseg plan`" in answer.err
 
 
 def test_collections_are_listed(breastseg):
