@@ -35,8 +35,9 @@ class Movement:
         """Return the voxels, of the same parity, that a patch of that shape is made from."""
         if self.is_none:
             return shape[0], shape[1], shape[2]
-        half = np.abs(self.matrix) @ ((np.asarray(shape) - 1) / 2)
-        more = np.maximum(np.ceil(half - (np.asarray(shape) - 1) / 2).astype(int) + 1, 0)
+        half = (np.asarray(shape) - 1) / 2
+        beyond = np.abs(self.matrix) @ half - half
+        more = np.where(beyond > 0, np.ceil(beyond).astype(int) + 1, 0)
         sides = [side + 2 * int(each) for side, each in zip(shape, more, strict=True)]
         return sides[0], sides[1], sides[2]
 
@@ -44,6 +45,10 @@ class Movement:
         """Make a patch from a source of source_shape; beyond it the last voxels go on."""
         if self.is_none:
             return source
+        if not source.any():
+            return np.zeros(tuple(shape), np.float32)
+        if self._keeps_slices:
+            return self._within_slices(source, shape, nearest=nearest)
         centre = (np.asarray(source.shape) - 1) / 2
         offset = centre - self.matrix @ ((np.asarray(shape) - 1) / 2)
         moved = ndimage.affine_transform(
@@ -57,6 +62,32 @@ class Movement:
             prefilter=False,
         )
         return np.asarray(moved)
+
+    @property
+    def _keeps_slices(self) -> bool:
+        unmoved = np.eye(3)[0]
+        return np.array_equal(self.matrix[0], unmoved) and np.array_equal(
+            self.matrix[:, 0], unmoved
+        )
+
+    def _within_slices(self, source: Volume, shape: Sequence[int], *, nearest: bool) -> Volume:
+        """Move each slice alike, ten times as fast as a volume."""
+        rows, columns = shape[1:]
+        matrix = self.matrix[:0:-1, :0:-1]  # cv2 has columns first
+        centre = (np.array(source.shape[:0:-1]) - 1) / 2
+        offset = centre - matrix @ ((np.array([columns, rows]) - 1) / 2)
+        how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        moved = [
+            cv2.warpAffine(
+                plane,
+                np.column_stack([matrix, offset]),
+                (columns, rows),
+                flags=how | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            for plane in source
+        ]
+        return np.asarray(np.stack(moved), np.float32)
 
 
 def draw_movement(

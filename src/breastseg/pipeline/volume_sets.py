@@ -27,7 +27,10 @@ VALIDATION_OVERLAP = 0.25
 class VolumePatches:
     """Patches of prepared volumes: a TrainingSet.
 
-    Workers open the volumes by their paths, so that nothing is copied to them.
+    Workers open the volumes by their paths, so that nothing is copied to them. All movements are
+    one interpolation of a slightly larger cut. On one AMD EPYC core an augmented patch took 23 ms
+    with `ct-3d` and 3 ms with `ct-25d`: beside 480 and 80 ms of processor time that a step of
+    PyTorch in bfloat16 takes of each patch, 5 and 4 %.
 
     reach: of a network of two dimensions: how many slices before and behind a slice are further
         channels. None for three dimensions.

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from breastseg.core.recipe import Augmentation
 from breastseg.pipeline.augment_volume import change_look, draw_movement
@@ -56,6 +57,18 @@ def test_slices_that_are_channels_keep_their_places(seed):
     np.testing.assert_array_equal(matrix[0], [1, 0, 0])
     np.testing.assert_array_equal(matrix[:, 0], [1, 0, 0])
     assert not np.allclose(matrix[1:, 1:], np.eye(2), atol=0.01)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slices_are_moved_as_a_volume_would_be(seed):
+    found = movement(EVERYTHING, seed, within_slices=True)
+    source = ball(found.source_shape(SHAPE), radius_mm=9.0)
+    offset = (np.array(source.shape) - 1) / 2 - found.matrix @ ((np.array(SHAPE) - 1) / 2)
+    expected = ndimage.affine_transform(
+        source, found.matrix, offset, output_shape=SHAPE, order=1, mode="nearest"
+    )
+    moved = found.apply(source, SHAPE, nearest=False)
+    np.testing.assert_allclose(moved, expected, atol=0.02)  # cv2 counts in 1/32 of a pixel
 
 
 @pytest.mark.parametrize("seed", range(8))
