@@ -407,7 +407,7 @@ def test_one_broken_picture_fails_alone(breastseg, runs, other_data, tmp_path):
     (scans / "broken.png").write_text("a text file called .png")
     answer = breastseg("predict", scans, "--model", runs["pytorch"], "--output", tmp_path / "out")
     assert answer.code == 1
-    assert "1 images" in answer.out
+    assert "1 image, " in answer.out
     assert "1 failed" in answer.out
     assert "broken" in answer.err
     index = json.loads((tmp_path / "out" / "predictions.json").read_text())
