@@ -94,7 +94,7 @@ _CT_AUGMENTATION = Augmentation(
     noise=0.2,
 )
 
-_CT_LOSS = (
+CT_LOSS = (
     LossTerm(name="weighted-bce", parameters=WeightedBce(positive_weight=20)),
     LossTerm(name="batch-dice"),
 )
@@ -122,7 +122,7 @@ def ct_3d() -> Recipe:
             kernels=((3, 3, 3),) * 5,
             strides=((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)),
         ),
-        loss=_CT_LOSS,
+        loss=CT_LOSS,
         optimisation=Optimisation(
             learning_rate=1.2e-3,
             ema_decay=0.99,
@@ -149,7 +149,7 @@ def ct_25d() -> Recipe:
             channels=(16, 32, 64, 128, 128),
             norm="group",
         ),
-        loss=_CT_LOSS,
+        loss=CT_LOSS,
         optimisation=Optimisation(
             learning_rate=1.2e-3,
             ema_decay=0.99,
