@@ -293,6 +293,9 @@ def export(
     description: Annotated[
         str, typer.Option(metavar="TEXT", help="For the card of a model: what it is for.")
     ] = "",
+    half: Annotated[
+        bool, typer.Option("--half", help="Of a model: weights in float16, half the size.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a run's network as an ONNX file for other runtimes, or as a model to hand on.
@@ -306,7 +309,7 @@ def export(
     if kind is ExportFormat.MODEL:
         from breastseg.workflows.slim_model import slim_model
 
-        typer.echo(slim_model(run, output, description=description))
+        typer.echo(slim_model(run, output, description=description, half=half))
         return
     from breastseg.workflows.export import export as workflow
 

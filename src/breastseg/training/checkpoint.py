@@ -143,9 +143,9 @@ class Run:
         check_weights(self.recipe.network, weights, source=str(self.weights_path))
         return weights
 
-    def save_best(self, weights: Mapping[str, Array]) -> None:
+    def save_best(self, weights: Mapping[str, Array], *, half: bool = False) -> None:
         """Replace the best epoch's weights; what deep supervision added stays in last/."""
-        save_weights(self.weights_path, without_training_heads(weights))
+        save_weights(self.weights_path, without_training_heads(weights), half=half)
 
     def save_constant_mask(self, mask: ConstantMask) -> None:
         """Note the constant baseline, chosen on the training masks."""

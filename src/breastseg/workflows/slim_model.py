@@ -20,23 +20,24 @@ _KEPT = ("framework", "versions", "precision", "device")
 _SEALED = ("weights.safetensors", "recipe.json", CARD_NAME)
 
 
-def slim_model(run: Path, output: Path, *, description: str = "") -> Path:
+def slim_model(run: Path, output: Path, *, description: str = "", half: bool = False) -> Path:
     """Write a run folder that predicts and holds nothing of the data that it was trained on.
 
     Recipe, weights, calibration and notice are kept; case ids, the digests of images, the
     optimiser and the folder of the data are not. The fingerprint, and so the results, are those
-    of the run.
+    of the run; of half floats they are not, and the card names both fingerprints.
 
     Args:
         run: a run folder of either framework.
         output: a new or empty folder; its name is that of the model.
         description: what the model is for, in a sentence, for the card.
+        half: keep the weights in float16, half the size.
 
     Returns:
         The folder.
 
     Raises:
-        RunFolderError, RecipeError, WeightsError: the run cannot be used.
+        RunFolderError, RecipeError, WeightsError: the run cannot be used, or not in half floats.
         InputError: the folds of a cross-validation.
         OutputError: it cannot be written.
     """
@@ -55,7 +56,7 @@ def slim_model(run: Path, output: Path, *, description: str = "") -> Path:
         environment=environment,
         content={},
     )
-    slim.save_best(weights)
+    slim.save_best(weights, half=half)
     if (run / CALIBRATION_NAME).is_file():
         slim.save_calibration(opened.calibration)
     if opened.has_constant_mask:
@@ -89,7 +90,8 @@ def _card(slim: Run, trained: Run, description: str) -> dict[str, Any]:
         "description": description,
         "takes": "CT volumes" if recipe.volume is not None else "pictures",
         "notice": trained.notice,
-        "fingerprint": trained.fingerprint,
+        "fingerprint": slim.fingerprint,
+        "trained_fingerprint": trained.fingerprint,
         "recipe": recipe.name,
         "framework": trained.framework,
         "parameters": num_parameters(recipe.network),

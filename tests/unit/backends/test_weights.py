@@ -35,6 +35,23 @@ def test_arrays_come_back_bit_for_bit(path, checksum):
     assert_as_saved(read_weights(path, sha256=checksum))
 
 
+def test_half_floats_take_half_the_room_and_come_back_as_float32(tmp_path):
+    arrays = {"a.weight": np.linspace(-3, 3, 4096, dtype=np.float32)}
+    save_weights(tmp_path / "whole", arrays)
+    save_weights(tmp_path / "half", arrays, half=True)
+    whole, half = ((tmp_path / name).stat().st_size for name in ("whole", "half"))
+    assert half < 0.51 * whole
+    found = read_weights(tmp_path / "half")["a.weight"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, arrays["a.weight"], rtol=2**-11, atol=2**-24)
+
+
+def test_a_number_too_large_for_half_floats_is_refused(path):
+    with pytest.raises(WeightsError, match=r"'b\.weight' has one of 70000"):
+        save_weights(path, {"b.weight": np.array([1, -7e4], np.float32)}, half=True)
+    assert not path.exists()
+
+
 def test_the_checksum_is_that_of_the_file_and_depends_on_content_alone(path, checksum, tmp_path):
     assert checksum == hashlib.sha256(path.read_bytes()).hexdigest()
     assert save_weights(tmp_path / "other", dict(reversed(ARRAYS.items()))) == checksum

@@ -66,6 +66,17 @@ def test_the_card_says_what_must_be_known(run, tmp_path):
     assert json.loads((model / "card.json").read_text()) == card
 
 
+def test_half_the_size_has_a_fingerprint_of_its_own_and_names_both(run, tmp_path):
+    model = slim_model(run, tmp_path / "ct-demo", half=True)
+    size = (model / "weights.safetensors").stat().st_size
+    assert size < 0.8 * (run / "weights.safetensors").stat().st_size
+    card, trained = card_of(model), open_run(run).fingerprint
+    assert card["trained_fingerprint"] == trained
+    assert card["fingerprint"] == open_run(model).fingerprint != trained
+    for name, values in open_run(run).weights().items():
+        np.testing.assert_allclose(open_run(model).weights()[name], values, rtol=2**-11)
+
+
 def test_damage_to_a_shipped_weight_is_noticed(run, tmp_path):
     model = slim_model(run, tmp_path / "ct-demo")
     data = bytearray((model / "weights.safetensors").read_bytes())
