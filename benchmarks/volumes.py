@@ -1,6 +1,7 @@
 """What finding lesions in a CT costs: the whole command beside MONAI's sliding window.
 
-    python benchmarks/volumes.py [--run RUN] [--slices 75 150 300] [--peer PYTHON]
+    python benchmarks/volumes.py [--model MODEL] [--slices 75 150 300] [--peer PYTHON]
+    python benchmarks/volumes.py --scan SCAN.nii.gz [--peer PYTHON]
 
 breastseg: `breastseg predict` of a NIfTI volume, from reading it to the last page written. MONAI:
 the same weights in PyTorch float32; the volume is read, brought to the network's spacing as a
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +36,11 @@ from rich.console import Console
 from rich.table import Table
 
 from breastseg.core.image import Image
-from breastseg.core.recipe import Recipe
-from breastseg.core.recipes import resolve_recipe
-from breastseg.datasets.splits import DataSplit
 from breastseg.io.nifti import read_nifti, write_nifti
-from breastseg.networks.spec import initial_weights
 from breastseg.pipeline.breast_region import find_breasts
 from breastseg.pipeline.volume_grid import VolumeGrid, standardise_hu
-from breastseg.training.checkpoint import create_run, open_run
+from breastseg.training.checkpoint import open_run
+from breastseg.training.shipped import resolve_model
 
 OURS, OURS_BF16, PEER = "breastseg float32", "breastseg bfloat16", "MONAI float32"
 MASK = "mask.nii.gz"
@@ -50,7 +49,8 @@ MASK = "mask.nii.gz"
 def main() -> None:
     """Measure and print the table, or do the work of one contender."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, help="a trained run; untrained weights otherwise")
+    parser.add_argument("--model", default="ct-demo", help="a run, or a model that ships")
+    parser.add_argument("--scan", type=Path, help="a CT in NIfTI, instead of crude chests")
     parser.add_argument("--slices", type=int, nargs="+", default=[75, 150, 300])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -68,15 +68,14 @@ def main() -> None:
 
 
 def _measure(given: argparse.Namespace, folder: Path) -> None:
-    run = given.run or _untrained(folder / "run")
+    run = resolve_model(given.model)
     contenders = {OURS: sys.executable, OURS_BF16: sys.executable}
     if given.peer.name and _has_monai(given.peer):
         contenders[PEER] = str(given.peer)
     table = Table("slices", "", "seconds (median)", "peak MiB", f"Dice with {OURS}")
-    for slices in given.slices:
-        scan = folder / f"scan-{slices}.nii.gz"
-        image = _chest(slices)
-        write_nifti(scan, image, dtype=np.int16)
+    for scan in [given.scan] if given.scan else _chests(given.slices, folder):
+        image = read_nifti(scan)
+        slices = len(image.pixels)
         region = find_breasts(image).labels > 0
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
         for _ in range(given.repeats):
@@ -93,7 +92,8 @@ def _measure(given: argparse.Namespace, folder: Path) -> None:
                 _dice(masks[name] & region, masks[OURS] & region),
             )
     console = Console()
-    console.print(f"{given.threads} threads, {given.repeats} repeats, 512 x 512, run {run.name}")
+    size = " x ".join(str(side) for side in image.pixels.shape[1:])
+    console.print(f"{given.threads} threads, {given.repeats} repeats, {size}, {run.name}")
     console.print(table)
     if PEER not in contenders:
         console.print("MONAI was left out: --peer names no Python with it. See --help.")
@@ -148,7 +148,9 @@ def _monai(_name: str, run: Path, scan: Path, output: Path, threads: int) -> Pat
     config = BackendConfig(
         network=recipe.network,
         loss=recipe.loss,
-        optimisation=recipe.optimisation.model_copy(update={"precision": "float32"}),
+        optimisation=recipe.optimisation.model_copy(
+            update={"precision": "float32", "deep_supervision": 0}
+        ),
         device="cpu",
         num_threads=threads,
     )
@@ -173,18 +175,11 @@ def _monai(_name: str, run: Path, scan: Path, output: Path, threads: int) -> Pat
     return output / MASK
 
 
-def _untrained(path: Path) -> Path:
-    """Write a run of ct-3d whose weights were drawn: as fast as a trained one, and as wrong."""
-    recipe: Recipe = resolve_recipe("ct-3d")
-    run = create_run(
-        path,
-        recipe=recipe,
-        split=DataSplit(method="none", parts={}, groups={}),
-        environment={"framework": "pytorch"},
-        content={},
-    )
-    run.save_best(initial_weights(recipe.network, 0))
-    return path
+def _chests(numbers: Iterable[int], folder: Path) -> Iterator[Path]:
+    for slices in numbers:
+        path = folder / f"scan-{slices}.nii.gz"
+        write_nifti(path, _chest(slices), dtype=np.int16)
+        yield path
 
 
 def _chest(slices: int) -> Image:

@@ -203,7 +203,7 @@ def recipes_page() -> str:
     for name, make in RECIPES.items():
         recipe = make()
         network = names.get(recipe.network, "-".join(map(str, recipe.network.channels)))
-        lines.append(f"| `{name}` | {(make.__doc__ or '').strip()} | {network} |")
+        lines.append(f"| `{name}` | {(make.__doc__ or '').partition(chr(10))[0]} | {network} |")
     lines += ["", "| network | channels | convolutions | norm | upsampling | parameters |"]
     lines += ["| --- | --- | --- | --- | --- | --- |"]
     for name, spec in NETWORKS.items():

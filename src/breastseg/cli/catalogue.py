@@ -19,7 +19,7 @@ def recipes_list(as_json: AsJson = False) -> None:
     """List the recipes that ship, with what each is for."""
     from breastseg.core.recipes import RECIPES
 
-    lines = {name: (recipe.__doc__ or "").strip() for name, recipe in RECIPES.items()}
+    lines = {name: (recipe.__doc__ or "").partition("\n")[0] for name, recipe in RECIPES.items()}
     show_values(lines, as_json=as_json)
 
 

@@ -29,7 +29,7 @@ _WIDTHS: dict[Hardware, tuple[int, ...]] = {
     "gpu": (32, 64, 128, 256, 320, 320),
 }
 _WIDTHS_3D: dict[Hardware, tuple[int, ...]] = {
-    "cpu": (8, 16, 32, 64, 96, 96),
+    "cpu": (16, 32, 64, 96, 128, 128),
     "gpu": (32, 64, 128, 256, 320, 320),
 }
 
@@ -102,7 +102,7 @@ def widths(hardware: Hardware, dimensions: int) -> tuple[int, ...]:
     """Return the feature maps of the levels, the most there will be.
 
     A GPU has those of nnU-Net. On two cores a step takes as long as its products are many, which
-    grow with the square of the width: in three dimensions they are a quarter as wide.
+    grow with the square of the width: in three dimensions they are half as wide or less.
     """
     return (_WIDTHS_3D if dimensions == 3 else _WIDTHS)[hardware]
 
