@@ -12,12 +12,13 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float32
 
+from breastseg.backends.pretrained import first_weights
 from breastseg.backends.protocol import Backend, Logits
 from breastseg.core.errors import HealthError
 from breastseg.core.recipe import Recipe
 from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.schedules import is_over, learning_rate
-from breastseg.networks.spec import initial_weights, weight_table
+from breastseg.networks.spec import weight_table
 from breastseg.pipeline.batches import Batching
 from breastseg.pipeline.case_sets import TrainingSet, ValidationSet
 from breastseg.pipeline.workers import BatchSource
@@ -96,6 +97,7 @@ def batching_of(recipe: Recipe) -> Batching:
         seed=recipe.seed,
         sampling=recipe.optimisation.sampling,
         distance_of=signed_distance if needs_distance(recipe.loss) else None,
+        labelled=bool(recipe.network.classes),
     )
 
 
@@ -250,9 +252,7 @@ class _Loop:
         """Ask a range test for a learning rate; the weights of the backend are lost by it."""
         log.info("looking for a better learning rate")
         batches = itertools.chain.from_iterable(map(self._batches.epoch, itertools.count()))
-        weights = initial_weights(
-            self._recipe.network, self._recipe.seed, self._recipe.optimisation.deep_supervision
-        )
+        weights = first_weights(self._recipe)
         chosen = propose_learning_rate(self._backend, itertools.islice(batches, NUM_STEPS), weights)
         if chosen is not None and not rate / 2 <= chosen <= 2 * rate:
             return (
