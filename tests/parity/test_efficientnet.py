@@ -126,35 +126,50 @@ def test_weights_survive_the_way_through_either_framework(engines):
             np.testing.assert_array_equal(kept[name], array)
 
 
+def apart(one, other):
+    """Norm of the difference of two sets of arrays, relative to that of the other."""
+    difference = sum(np.square(one[name] - other[name]).sum() for name in other)
+    return float(np.sqrt(difference / sum(np.square(array).sum() for array in other.values())))
+
+
 def test_two_steps_of_adamw_agree_in_gradients_statistics_and_weights(engines):
-    """From settled weights: in a fresh network's deepest levels the gradient hangs on rounding."""
+    """By the norm: at the deepest level 16 values are normalised, and ReLU6 has two kinks.
+
+    Where a value lies within rounding of a kink, a gradient passes or does not. Against a
+    gradient in float64, PyTorch's in float32 is 7e-4 of the norm away and TensorFlow's 3e-5, and
+    single kernels near 1e-2; a padding on the wrong side or another epsilon is 0.1 and more.
+    """
     weights = dict(engines[0].weights()) | settled(LITE0, np.random.default_rng(7))
     losses = []
     for backend in engines:
         backend.load_weights(weights)
         losses.append(backend.train_step(blobs(), step=1, learning_rate=1e-3))
-    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
-    ours, theirs = (backend.optimiser_state() for backend in engines)
-    gradients = {name: array * 10 for name, array in ours.items() if name.startswith("first.")}
-    assert {"first.classes.weight", "first.encoder.stem.convolution.weight"} <= gradients.keys()
-    largest = max(np.abs(array).max() for array in gradients.values())
-    for name, gradient in gradients.items():
-        np.testing.assert_allclose(gradient, theirs[name] * 10, atol=1e-4 * largest, err_msg=name)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    ours, theirs = (
+        {name: array for name, array in b.optimiser_state().items() if name.startswith("first.")}
+        for b in engines
+    )
+    assert {"first.classes.weight", "first.encoder.stem.convolution.weight"} <= ours.keys()
+    assert apart(ours, theirs) < 3e-3
+    for name in ours:
+        if name.endswith(("convolution.weight", "up.weight", "classes.weight")):
+            assert apart({name: ours[name]}, {name: theirs[name]}) < 0.03, name
+    first, second = engines
     one, other = (backend.weights() for backend in engines)
     for name, array in one.items():
         if name.endswith((".mean", ".variance")):
             assert np.any(array != weights[name])
             np.testing.assert_allclose(other[name], array, atol=1e-5, rtol=1e-4, err_msg=name)
-    first, second = engines
     second.load_weights(one)
-    second.load_optimiser_state(ours)
+    second.load_optimiser_state(first.optimiser_state())
     for backend in engines:
         backend.train_step(blobs(), step=2, learning_rate=1e-3)
-    after, other = first.weights(), second.weights()
-    assert max(np.abs(after[name] - one[name]).max() for name in after) > 5e-4
-    for name, array in after.items():
-        # A gradient near 0 is all rounding, and Adam scales it up: to a tenth of the rate at most.
-        np.testing.assert_allclose(other[name], array, atol=1e-4, rtol=1e-4, err_msg=name)
+    changes = [
+        {name: array - one[name] for name, array in backend.weights().items()}
+        for backend in engines
+    ]
+    assert max(np.abs(change).max() for change in changes[0].values()) > 5e-4
+    assert apart(*changes) < 2e-3
 
 
 def class_loss(predicted, examples):

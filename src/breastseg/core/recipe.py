@@ -15,7 +15,13 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from breastseg.core.errors import RecipeError, suggestion
 from breastseg.core.loss_terms import LossTerm, loss_from_text
-from breastseg.core.network_recipe import AnyNetwork, LiteUNetSpec, UNetSpec, network_by_name
+from breastseg.core.network_recipe import (
+    NETWORKS,
+    AnyNetwork,
+    LiteUNetSpec,
+    UNetSpec,
+    network_by_name,
+)
 from breastseg.core.recipe_part import Count, Fraction, NonNegative, Positive, RecipePart
 from breastseg.core.split_recipe import Split
 from breastseg.core.validation import problems
@@ -246,6 +252,9 @@ class Recipe(RecipePart):
                     f"--set {setting}: expected KEY=VALUE, such as optimisation.epochs=5."
                 )
             _set_field(document, key.strip().split("."), _value(text), setting)
+            named = document["network"]
+            if isinstance(named, str) and named in NETWORKS:  # later settings may change it
+                document["network"] = NETWORKS[named].model_dump(mode="json")
         return parse_recipe(document, source="--set")
 
     def to_json(self) -> str:

@@ -243,9 +243,6 @@ def test_a_spec_knows_its_stride_along_each_axis():
 def test_a_recipe_may_describe_a_network_for_volumes():
     settings = [
         "network.dimensions=3",
-        "network=unet-lite0",
-        'network.classes=["benign","malignant"]',
-        "class_loss_weight=0.3",
         "network.channels=[8,16]",
         "network.kernels=[[1,3,3],[3,3,3]]",
         "network.strides=[[1,2,2]]",

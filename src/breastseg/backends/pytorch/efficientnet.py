@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from breastseg.backends.pytorch.depthwise import DepthwiseConvolution
 from breastseg.core.efficientnet import (
     NORM_EPSILON,
     NUM_LEVELS,
@@ -39,14 +40,11 @@ class Unit(nn.Module):
         before, behind = same_padding(taps, stride)
         # Padding that is the same on both sides costs no copy.
         self._margins = None if before == behind else (before, behind, before, behind)
-        self.convolution = nn.Conv2d(
-            inputs,
-            outputs,
-            taps,
-            stride=stride,
-            padding=before if before == behind else 0,
-            groups=inputs if depthwise else 1,
-            bias=False,
+        padding = before if before == behind else 0
+        self.convolution: nn.Module = (
+            DepthwiseConvolution(inputs, taps, stride=stride, padding=padding)
+            if depthwise
+            else nn.Conv2d(inputs, outputs, taps, stride=stride, padding=padding, bias=False)
         )
         self.norm = nn.BatchNorm2d(outputs, eps=NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
         self._active = active
