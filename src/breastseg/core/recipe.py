@@ -203,6 +203,15 @@ class Recipe(RecipePart):
         return self
 
     @model_validator(mode="after")
+    def _classes_are_of_whole_images(self) -> Self:
+        if self.volume is not None and self.network.classes:
+            raise ValueError(
+                "network.classes are those of a whole image, and of a volume the network sees "
+                "patches; set network.classes=[]"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _network_takes_the_input(self) -> Self:
         if self.volume is not None:
             if problem := self.volume.problem_with(self.network):

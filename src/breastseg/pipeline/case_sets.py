@@ -47,6 +47,10 @@ class PreparedImage(Protocol):
     def target_digest(self) -> bytes:
         """The same for the same target alone."""
 
+    @property
+    def label(self) -> int:
+        """Number of its class in `network.classes`, or UNLABELLED."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

@@ -77,14 +77,21 @@ def build_onnx(
     return model
 
 
-def onnx_file(recipe: Recipe, weights: Mapping[str, Array], *, temperature: float = 1.0) -> bytes:
+def onnx_file(
+    recipe: Recipe,
+    weights: Mapping[str, Array],
+    *,
+    temperature: float = 1.0,
+    class_temperature: float | None = None,
+) -> bytes:
     """Return the bytes of a `.onnx` file that also says how its input is prepared.
 
-    The same recipe, weights and temperature give the same bytes.
+    The same recipe, weights and temperatures give the same bytes.
 
     Args:
         temperature: of the run's calibration; noted for whoever uses the file, since the graph
-            itself gives logits before it.
+            itself gives logits before it. class_temperature: the same of the classes, before a
+            softmax.
 
     Raises:
         WeightsError: see build_onnx.
@@ -95,6 +102,8 @@ def onnx_file(recipe: Recipe, weights: Mapping[str, Array], *, temperature: floa
         "preprocessing": recipe.preprocessing.model_dump_json(),
         "temperature": f"{temperature:.6g}",
     }
+    if class_temperature is not None:
+        metadata["class_temperature"] = f"{class_temperature:.6g}"
     model = build_onnx(recipe.network, weights, metadata=metadata)
     return bytes(model.SerializeToString(deterministic=True))
 
