@@ -59,7 +59,12 @@ TensorFlow too). `environment.json` names package and checksum.
 `network.classes`, of any network, adds a second output that tells the class of the whole image
 from the mean of its latent features; `class_loss_weight` weighs its cross entropy beside the loss
 of the pixels. Images without one of these classes count for the mask alone. A data set without
-any is refused: `--set network.classes=[]`.
+any is refused: `--set network.classes=[]`; so are classes with `volume`, since a patch is no
+whole image. Classes come from the data set: of BUSI from its folders, of BUS-BRA from `Pathology`
+(benign and malignant: `--set 'network.classes=["benign","malignant"]'`). Probabilities are
+[calibrated](calibration.md#the-class-of-the-image), stand in `lesions.json`, `predictions.csv` and
+on the page of `predict`, and are scored by `evaluate`. They are not written to DICOM, and the epoch
+is chosen by the Dice alone.
 """
 VOLUMES_TEXT = """
 ## Volumes and thick slices

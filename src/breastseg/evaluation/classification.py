@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64
+from scipy.special import logsumexp
 
 from breastseg.core.network_recipe import UNLABELLED
-from breastseg.evaluation.calibration import TemperatureFit, at_bound, lowest_nll
+from breastseg.evaluation.calibration import NoTemperature, TemperatureFit, at_bound, lowest_nll
 from breastseg.evaluation.confidence import (
     Draws,
     Figure,
@@ -123,10 +124,9 @@ def malignant_auc(logits: ClassLogits, labels: Labels, names: Sequence[str]) -> 
     """
     if not {BENIGN, MALIGNANT} <= set(names):
         return None
-    # The logarithm of the probability, so that float32 rounds none to 1.
-    largest = logits.max(axis=1, keepdims=True)
-    sums = np.log(np.exp(logits - largest).sum(axis=1)) + largest[:, 0]
-    scores = logits[:, list(names).index(MALIGNANT)] - sums
+    # The logit of the probability of malignant: no rounding to 1 makes two alike.
+    place = list(names).index(MALIGNANT)
+    scores = logits[:, place] - logsumexp(np.delete(logits, place, axis=1), axis=1)
     of = {name: labels == list(names).index(name) for name in (BENIGN, MALIGNANT)}
     chosen = of[BENIGN] | of[MALIGNANT]
     right = of[MALIGNANT][chosen].tolist()
@@ -159,7 +159,7 @@ def fit_class_temperature(logits: ClassLogits, labels: Labels) -> TemperatureFit
             temperature=1.0, reason="no class", nll_before=None, nll_after=None, num_images=0
         )
     found = lowest_nll(nll)
-    reason = "one logit" if np.ptp(wide, axis=1).max() == 0 else at_bound(found)
+    reason = _nothing_to_fit(wide, numbers) or at_bound(found)
     temperature = 1.0 if reason else found
     return TemperatureFit(
         temperature=temperature,
@@ -168,6 +168,13 @@ def fit_class_temperature(logits: ClassLogits, labels: Labels) -> TemperatureFit
         nll_after=nll(temperature),
         num_images=int(known.sum()),
     )
+
+
+def _nothing_to_fit(logits: ClassLogits, labels: Labels) -> NoTemperature | None:
+    if np.ptp(logits, axis=1).max() == 0:
+        return "one logit"
+    # Where all are right the NLL falls without end, and is 0 in float64 before the bound.
+    return "the surer the better" if (logits.argmax(axis=1) == labels).all() else None
 
 
 def _malignant_ranking(images: Sequence[ToldImage]) -> tuple[Ranking | None, int]:

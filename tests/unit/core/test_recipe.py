@@ -284,6 +284,8 @@ def test_a_network_is_told_by_its_encoder():
 
 
 LITE = {"encoder": "efficientnet-lite0"}
+THREE_D = {"dimensions": 3}
+CT = {"volume": {"spacing_mm": [2, 2, 2], "patch": [32, 32, 32]}}
 
 
 @pytest.mark.parametrize(
@@ -298,6 +300,7 @@ LITE = {"encoder": "efficientnet-lite0"}
         ({"network": {"classes": ["benign", "benign"]}}, "each once"),
         ({"initial_weights": "imagenet"}, "network=unet-lite0"),
         ({"network": LITE, "optimisation": {"deep_supervision": 5}}, "at most 4"),
+        (CT | {"network": THREE_D | {"classes": ["a", "b"]}}, r"set network\.classes=\[\]"),
     ],
 )
 def test_wrong_networks_with_an_encoder_are_told(document, message):
