@@ -7,23 +7,32 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from breastseg.core.errors import InputError, MissingExtraError
 from breastseg.core.loss_terms import LossTerm
-from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.network_recipe import UNLABELLED, NetworkSpec
 from breastseg.core.recipe import Optimisation
 from breastseg.networks.losses import needs_distance
 from breastseg.pipeline.batches import Batch, Distances, Images
 
 Logits = Float32[np.ndarray, "batch 1 *space"]
 Array = Float32[np.ndarray, "..."]
+ClassLogits = Float32[np.ndarray, "batch classes"]
+Labels = Int64[np.ndarray, " batch"]
 Framework = Literal["pytorch", "tensorflow"]
 Precision = Literal["float32", "bfloat16"]
 FRAMEWORKS: tuple[Framework, ...] = ("pytorch", "tensorflow")
+
+
+class NetworkOutput(NamedTuple):
+    """What a network says of images; no class logits where it tells no classes."""
+
+    logits: Logits
+    class_logits: ClassLogits | None
 
 
 class Backend(Protocol):
@@ -36,7 +45,8 @@ class Backend(Protocol):
     def train_step(self, batch: Batch, *, step: int, learning_rate: float) -> float:
         """Take one optimiser step; return the loss before it.
 
-        The loss is networks.deep_supervision's mean over the levels that the recipe supervises.
+        The loss is networks.deep_supervision's mean over the levels that the recipe supervises,
+        and where the network tells classes, `class_loss_weight` times networks.classification's.
         The batch is worked through in the recipe's `accumulation` parts, and must bring the
         distance map where the loss needs it (networks.losses.needs_distance). Dropout depends on
         the seed and `step` alone. `step` counts from 1 over the whole run and is the
@@ -45,6 +55,9 @@ class Backend(Protocol):
 
     def predict_logits(self, images: Images) -> Logits:
         """Evaluate without dropout; inputs of any size, padded to the stride and cropped."""
+
+    def predict(self, images: Images) -> NetworkOutput:
+        """Evaluate as predict_logits does, and tell the classes of whole images as well."""
 
     def weights(self) -> Mapping[str, Array]:
         """Return all weights by canonical name, kernels as (out, in, *space), see networks.spec.
@@ -77,9 +90,10 @@ class BackendConfig:
     num_threads: for the CPU; None leaves it to the framework.
     """
 
-    network: UNetSpec
+    network: NetworkSpec
     loss: tuple[LossTerm, ...]
     optimisation: Optimisation
+    class_loss_weight: float = 0.2
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_threads: int | None = None
@@ -140,6 +154,13 @@ def distance_for(loss: Iterable[LossTerm], batch: Batch) -> Distances | None:
             "Batching(distance_of=signed_distance)"
         )
     return batch.distance
+
+
+def labels_for(network: NetworkSpec, batch: Batch) -> Labels | None:
+    """Return the class of each image, or None where the network tells no classes."""
+    if not network.classes:
+        return None
+    return np.full(len(batch.images), UNLABELLED) if batch.labels is None else batch.labels
 
 
 def precision_of(wanted: Literal["auto", "float32", "bfloat16"], *, on_cuda: bool) -> Precision:

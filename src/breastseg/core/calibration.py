@@ -3,6 +3,7 @@
 - The temperature divides every logit, so that a probability of 0.8 comes true in 8 of 10 pixels
   (Guo et al. 2017, section 4.2). It keeps the order of all pixels and leaves a half a half: the
   mask at 0.5 is the same with any temperature.
+- The class temperature does the same to the logits of the classes of whole images.
 - The operating threshold decides which findings are shown (core.lesion.find_lesions).
 - Two conformal thresholds bound the lesion from outside and from inside, with a guarantee; how
   they come about is in evaluation.conformal, what they mean in docs/reference/calibration.md.
@@ -18,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
 from breastseg.core.errors import InputError
 from breastseg.core.image import Pixels
@@ -83,6 +84,8 @@ class Calibration:
     temperature: above 1 makes the network less sure, below 1 surer.
     operating_threshold: how probable a finding must be to be shown, in (0, 1].
     outer, inner: conformal thresholds; None where none were sought.
+    class_temperature: of the classes of whole images; None where the network tells none, or was
+        not calibrated for them.
     abstain_above: share of the image that an outer mask may cover, in (0, 1].
     chosen_on: figures on the calibration part that all this was chosen by, for people to read.
     """
@@ -91,11 +94,13 @@ class Calibration:
     operating_threshold: float = DEFAULT_THRESHOLD
     outer: ConformalThreshold | None = None
     inner: ConformalThreshold | None = None
+    class_temperature: float | None = None
     abstain_above: float = ABSTAIN_ABOVE
     chosen_on: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
+        check_temperature(self.class_temperature or 1.0)
         check_threshold(self.operating_threshold)
         if not 0 < self.abstain_above <= 1:
             raise InputError(
@@ -116,7 +121,9 @@ class Calibration:
         if not self.is_fitted and self.temperature == 1:
             return ""
         parts = asdict(self)
-        names = ("temperature", "outer", "inner", "abstain_above")
+        names = ["temperature", "outer", "inner", "abstain_above"]
+        if self.class_temperature is not None:
+            names.append("class_temperature")
         return json.dumps({name: parts[name] for name in names}, sort_keys=True)
 
     def apply(self, probability: Values) -> Values:
@@ -171,6 +178,7 @@ class Calibration:
             return cls(
                 temperature=float(document.get("temperature", 1.0)),
                 operating_threshold=float(document["operating_threshold"]),
+                class_temperature=_number(document.get("class_temperature")),
                 abstain_above=float(document.get("abstain_above", ABSTAIN_ABOVE)),
                 chosen_on=dict(document.get("chosen_on") or {}),
                 **bounds,
@@ -203,6 +211,15 @@ def apply_temperature(logits: Any, temperature: float) -> Values:
     return np.where(logits < 0, np.minimum(probability, _BELOW_HALF), probability)
 
 
+def class_probability(logits: Values, temperature: float) -> Values:
+    """Return softmax(logits / temperature) over the last axis as float32; temperature above 0.
+
+    >>> class_probability(np.array([0.0, np.log(3)]), 1.0).round(4).tolist()
+    [0.25, 0.75]
+    """
+    return np.asarray(softmax(np.asarray(logits, np.float64) / temperature, axis=-1), np.float32)
+
+
 def check_temperature(temperature: float) -> None:
     """Refuse what logits cannot be divided by.
 
@@ -226,12 +243,16 @@ def check_confidence(alpha: float, tolerance: float) -> None:
         )
 
 
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def _threshold(document: Mapping[str, Any] | None) -> ConformalThreshold | None:
     if document is None:
         return None
     found = document["threshold"]
     return ConformalThreshold(
-        threshold=None if found is None else float(found),
+        threshold=_number(found),
         alpha=float(document["alpha"]),
         tolerance=float(document["tolerance"]),
         num_groups=int(document["num_groups"]),

@@ -15,7 +15,13 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from breastseg.core.errors import RecipeError, suggestion
 from breastseg.core.loss_terms import LossTerm, loss_from_text
-from breastseg.core.network_recipe import UNetSpec, network_by_name
+from breastseg.core.network_recipe import (
+    NETWORKS,
+    AnyNetwork,
+    LiteUNetSpec,
+    UNetSpec,
+    network_by_name,
+)
 from breastseg.core.recipe_part import Count, Fraction, NonNegative, Positive, RecipePart
 from breastseg.core.split_recipe import Split
 from breastseg.core.validation import problems
@@ -155,6 +161,9 @@ class Recipe(RecipePart):
 
     health: whether a training that cannot succeed is stopped, or a warning is all; a loss that
         is not finite stops it always.
+    initial_weights: what the training begins with; `imagenet` for an encoder that was trained
+        on it, which the extra `pretrained` brings. The decoder is random.
+    class_loss_weight: of the cross entropy of `network.classes`, beside the loss of the pixels.
     volume: how CT volumes are prepared; `preprocessing` is not asked then. None for images.
     """
 
@@ -165,12 +174,14 @@ class Recipe(RecipePart):
     preprocessing: Preprocessing = Preprocessing()
     volume: VolumePreprocessing | None = None
     augmentation: Augmentation = Augmentation()
-    network: Annotated[UNetSpec, BeforeValidator(network_by_name)] = UNetSpec()
+    network: Annotated[AnyNetwork, BeforeValidator(network_by_name)] = UNetSpec()
     loss: Annotated[tuple[LossTerm, ...], Field(min_length=1), BeforeValidator(loss_from_text)] = (
         LossTerm(name="bce-dice"),
     )
     optimisation: Optimisation = Optimisation()
     health: Literal["stop", "warn"] = "stop"
+    initial_weights: Literal["random", "imagenet"] = "random"
+    class_loss_weight: Positive = 0.2
 
     @model_validator(mode="after")
     def _supervised_levels_are_there(self) -> Self:
@@ -179,6 +190,24 @@ class Recipe(RecipePart):
             raise ValueError(
                 f"optimisation.deep_supervision={wanted} must be at most {most}: that many decoder "
                 f"levels of the network with channels {channels} lie below the image's resolution"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pretrained_encoder_is_there(self) -> Self:
+        if self.initial_weights == "imagenet" and not isinstance(self.network, LiteUNetSpec):
+            raise ValueError(
+                "initial_weights=imagenet needs a network with a pretrained encoder, such as "
+                "network=unet-lite0; use it, or initial_weights=random"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_of_whole_images(self) -> Self:
+        if self.volume is not None and self.network.classes:
+            raise ValueError(
+                "network.classes are those of a whole image, and of a volume the network sees "
+                "patches; set network.classes=[]"
             )
         return self
 
@@ -232,6 +261,9 @@ class Recipe(RecipePart):
                     f"--set {setting}: expected KEY=VALUE, such as optimisation.epochs=5."
                 )
             _set_field(document, key.strip().split("."), _value(text), setting)
+            named = document["network"]
+            if isinstance(named, str) and named in NETWORKS:  # later settings may change it
+                document["network"] = NETWORKS[named].model_dump(mode="json")
         return parse_recipe(document, source="--set")
 
     def to_json(self) -> str:

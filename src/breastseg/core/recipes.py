@@ -5,7 +5,7 @@ from pathlib import Path
 
 from breastseg.core.errors import RecipeError
 from breastseg.core.loss_terms import LossTerm
-from breastseg.core.network_recipe import NETWORKS, UNetSpec
+from breastseg.core.network_recipe import NETWORKS, LiteUNetSpec, UNetSpec
 from breastseg.core.recipe import (
     Augmentation,
     Optimisation,
@@ -63,6 +63,40 @@ def ultrasound_scratch() -> Recipe:
         network=NETWORKS["unet-deep"],
         optimisation=Optimisation(
             batch_size=8, epochs=40, schedule=Schedule(name="cosine", warmup_epochs=2)
+        ),
+    )
+
+
+def ultrasound_pretrained() -> Recipe:
+    """Breast ultrasound on a pretrained encoder, with the class of the image; not yet tuned."""
+    return Recipe(
+        name="ultrasound-pretrained",
+        preprocessing=Preprocessing(size=256),
+        augmentation=Augmentation(
+            flip=0.5,
+            rotation_degrees=20,
+            scale=0.3,
+            shift=0.1,
+            elastic=0.03,
+            blur=1.0,
+            speckle=0.2,
+            shadow=0.3,
+            brightness=0.4,
+            contrast=0.4,
+            gamma=0.4,
+            noise=0.15,
+            cutout=0.2,
+        ),
+        network=LiteUNetSpec(
+            encoder="efficientnet-lite0", classes=("normal", "benign", "malignant")
+        ),
+        initial_weights="imagenet",
+        optimisation=Optimisation(
+            learning_rate=1e-3,
+            batch_size=8,
+            epochs=40,
+            ema_decay=0.99,
+            schedule=Schedule(name="cosine", warmup_epochs=2),
         ),
     )
 
@@ -161,6 +195,7 @@ def ct_25d() -> Recipe:
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "ultrasound-scratch": ultrasound_scratch,
+    "ultrasound-pretrained": ultrasound_pretrained,
     "seed-latent256": seed_latent256,
     "seed-latent1024": seed_latent1024,
     "ct-3d": ct_3d,

@@ -1,11 +1,14 @@
 """What pydantic found wrong with a document, in one sentence for its author."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from breastseg.core.errors import suggestion
+
+KIND_PREFIX = "kind-"
+"""How the tags begin that tell the models of a union apart; no author of a document knows them."""
 
 
 def problems(error: ValidationError, *, of: type[BaseModel], kind: str) -> str:
@@ -20,10 +23,11 @@ def problems(error: ValidationError, *, of: type[BaseModel], kind: str) -> str:
 
 
 def _problem(error: Any, model: type[BaseModel], kind: str) -> str:
-    path = [str(part) for part in error["loc"] if not str(part).startswith("function-")]
+    steps = [str(part) for part in error["loc"] if not str(part).startswith("function-")]
+    path = [step for step in steps if not step.startswith(KIND_PREFIX)]
     field = ".".join(path) or f"the {kind}"
     if error["type"] == "extra_forbidden":
-        return f"'{field}' is no {kind} field.{suggestion(path[-1], _fields(model, path[:-1]))}"
+        return f"'{field}' is no {kind} field.{suggestion(steps[-1], _fields(model, steps[:-1]))}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if isinstance(error["input"], dict):  # a rule over several fields tells their values itself
         return f"{field}: {message}"
@@ -35,8 +39,17 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _fields(model: Any, path: list[str]) -> Iterable[str]:
-    for name in path:
-        field = model.model_fields.get(name) if hasattr(model, "model_fields") else None
+def _fields(model: Any, steps: list[str]) -> Iterable[str]:
+    for step in steps:
+        if step.startswith(KIND_PREFIX):
+            model = _of_kind(model, step)
+            continue
+        field = model.model_fields.get(step) if hasattr(model, "model_fields") else None
         model = field.annotation if field else None
     return model.model_fields if hasattr(model, "model_fields") else ()
+
+
+def _of_kind(union: Any, kind: str) -> Any:
+    """Return the model of a union of tagged ones."""
+    tagged = [get_args(member) for member in get_args(union)]
+    return next((model for model, *notes in tagged if Tag(kind) in notes), None)

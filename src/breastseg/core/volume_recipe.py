@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.network_recipe import NetworkSpec
 from breastseg.core.recipe_part import Count, NonNegative, Positive, RecipePart
 
 
@@ -41,7 +41,7 @@ class VolumePreprocessing(RecipePart):
             raise ValueError(f"window_hu must go from a lower to a higher value, got {low}, {high}")
         return self
 
-    def problem_with(self, network: UNetSpec) -> str | None:
+    def problem_with(self, network: NetworkSpec) -> str | None:
         """Say why a network cannot take such patches; None where it can."""
         patch: tuple[int, ...] = self.patch
         if network.dimensions == 2:

@@ -1,12 +1,15 @@
 """All that a run learns on its calibration part, in one go."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from breastseg.core.calibration import Calibration, apply_temperature
+import numpy as np
+
+from breastseg.core.calibration import Calibration, Values, apply_temperature
 from breastseg.core.image import Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.evaluation.calibration import LogitHistogram, fit_temperature
+from breastseg.evaluation.classification import fit_class_temperature
 from breastseg.evaluation.conformal import (
     ALPHA,
     TOLERANCE,
@@ -79,4 +82,20 @@ def calibrate(
             **({} if point is None else asdict(point)),
             "temperature": asdict(fit),
         },
+    )
+
+
+def with_classes(calibration: Calibration, told: Iterable[tuple[Values, int]]) -> Calibration:
+    """Add the temperature of the classes of whole images.
+
+    Args:
+        told: of each image the logits of its classes before any temperature, and the number of
+            its class, or UNLABELLED.
+    """
+    logits, labels = zip(*told, strict=True)
+    fit = fit_class_temperature(np.stack(logits), np.array(labels))
+    return replace(
+        calibration,
+        class_temperature=fit.temperature,
+        chosen_on={**calibration.chosen_on, "class_temperature": asdict(fit)},
     )

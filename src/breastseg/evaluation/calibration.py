@@ -10,6 +10,7 @@ Whether the probabilities are true afterwards is measured by reliability.py, on 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,7 @@ NoTemperature = Literal[
     "no lesion",
     "no background",
     "one logit",
+    "no class",
     "the surer the better",
     "the less sure the better",
 ]
@@ -135,8 +137,8 @@ def fit_temperature(histogram: LogitHistogram) -> TemperatureFit:
     reason = _nothing_to_fit(histogram)
     found = 1.0
     if reason is None:
-        found = _lowest_nll(histogram)
-        reason = _at_bound(found)
+        found = lowest_nll(histogram.nll)
+        reason = at_bound(found)
     before = histogram.nll() if histogram.num_images else None
     temperature = 1.0 if reason else found
     return TemperatureFit(
@@ -156,11 +158,14 @@ def _nothing_to_fit(histogram: LogitHistogram) -> NoTemperature | None:
     return "one logit" if histogram.is_constant else None
 
 
-def _lowest_nll(histogram: LogitHistogram) -> float:
-    """Minimise over log(temperature), in which 0.1 and 10 are equally far from 1."""
+def lowest_nll(nll: Callable[[float], float]) -> float:
+    """Return the temperature of the lowest NLL within the bounds.
+
+    Minimised over log(temperature), in which 0.1 and 10 are equally far from 1.
+    """
     low, high = math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE)
     found = minimize_scalar(
-        lambda log_temperature: histogram.nll(math.exp(log_temperature)),
+        lambda log_temperature: nll(math.exp(log_temperature)),
         bounds=(low, high),
         method="bounded",
         options={"xatol": 1e-6},
@@ -168,7 +173,8 @@ def _lowest_nll(histogram: LogitHistogram) -> float:
     return math.exp(float(found.x))
 
 
-def _at_bound(temperature: float) -> NoTemperature | None:
+def at_bound(temperature: float) -> NoTemperature | None:
+    """Say why a temperature at either bound is none; None within them."""
     if temperature < LOWEST_TEMPERATURE * 1.001:
         return "the surer the better"
     return "the less sure the better" if temperature > HIGHEST_TEMPERATURE / 1.001 else None

@@ -27,7 +27,7 @@ from breastseg.evaluation.confidence import (
 )
 from breastseg.evaluation.surface import Unit
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """What each version brought is told in docs/reference/scorecard.md."""
 
 DEFINITIONS: Mapping[str, str] = {

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from breastseg.core.calibration import ConformalThreshold
 from breastseg.core.errors import InputError
 from breastseg.evaluation.case_score import CaseScore
+from breastseg.evaluation.classification import ClassesSummary
 from breastseg.evaluation.coverage import BoundsCheck
 from breastseg.evaluation.detection import DetectionSummary
 from breastseg.evaluation.inflation import Inflation
@@ -180,6 +181,7 @@ class ScorecardDocument:
     guarantees: conformal masks; a note alone where there are none.
     leakage: the certificate of what had been seen before.
     inflation: by how much a leak would have flattered; null unless `--show-leak` asked for it.
+    classes: of whole images, told by the network; null where it tells none.
     volumes: lesions of CT volumes by what they are like; null for pictures.
     table: the model first, then others and the baselines, on the same images.
     by_label: the model's figures for each class; empty where the data set names none.
@@ -187,7 +189,7 @@ class ScorecardDocument:
     cases: one row per image, in the order in which they were scored; cases.csv holds the same.
     """
 
-    schema_version: Literal[4]
+    schema_version: Literal[5]
     kind: Literal["breastseg scorecard"]
     details: dict[str, str]
     warnings: tuple[str, ...]
@@ -198,6 +200,7 @@ class ScorecardDocument:
     guarantees: GuaranteesSection | NotMeasured
     leakage: LeakageSection
     inflation: Inflation | None
+    classes: ClassesSummary | None
     volumes: VolumeDetection | None
     table: tuple[Row, ...]
     by_label: dict[str, Summary]

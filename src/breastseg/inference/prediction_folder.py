@@ -13,7 +13,7 @@ DIR/breastseg.log        what was done when
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from breastseg import __version__
 from breastseg.core.errors import InputError
 from breastseg.core.lesion import Lesion
 from breastseg.inference.prediction_table import prediction_table
-from breastseg.inference.segment import Prediction
+from breastseg.inference.segment import ClassProbability, Prediction
 from breastseg.inference.volume_finding import VolumeFinding
 from breastseg.io.atomic import make_folder, write_bytes, write_json, write_text
 from breastseg.io.raster import encode_png
@@ -88,6 +88,8 @@ class CaseResult:
     reused: whether it was there already.
     in_volume: whether the image is a CT volume.
     searched: of a volume, where lesions were looked for, a sentence each.
+    classes: probability of each class of the whole image, with 4 digits; empty where the model
+        tells none.
     """
 
     case_id: str
@@ -96,6 +98,7 @@ class CaseResult:
     reused: bool = False
     in_volume: bool = False
     searched: tuple[str, ...] = ()
+    classes: ClassProbability = field(default_factory=dict)
 
     @classmethod
     def from_document(cls, document: Document, *, reused: bool = False) -> "CaseResult":
@@ -113,15 +116,18 @@ class CaseResult:
             reused=reused,
             in_volume=in_volume,
             searched=tuple(document.get("searched", ())),
+            classes=dict(document.get("classes", {})),
         )
 
     def to_document(self) -> Document:
         """Return its part of predictions.json."""
-        document = {
+        document: Document = {
             "case_id": self.case_id,
             "lesions": [lesion.to_document() for lesion in self.lesions],
             "notes": list(self.notes),
         }
+        if self.classes:
+            document["classes"] = dict(self.classes)
         return {**document, "searched": list(self.searched)} if self.in_volume else document
 
 
@@ -227,6 +233,7 @@ class PredictionFolder:
     def _case_document(self, prediction: Prediction, sha256: str) -> Document:
         _, rows, columns = prediction.image.pixels.shape
         spacing = prediction.image.spacing_mm
+        classes = {name: round(share, 4) for name, share in prediction.classes.items()}
         return {
             **self.maker.to_document(),
             "breastseg_version": __version__,
@@ -238,6 +245,7 @@ class PredictionFolder:
                 "spacing_mm": None if spacing is None else list(spacing[1:]),
             },
             "lesions": [lesion.to_document() for lesion in prediction.lesions],
+            **({"classes": classes} if classes else {}),
         }
 
     def write_index(self, cases: Sequence[CaseResult], failures: Sequence[Failure]) -> None:
@@ -254,7 +262,7 @@ class PredictionFolder:
         }
         write_json(self.path / INDEX_NAME, document)
         failed = [(failure.case_id, failure.reason) for failure in failures]
-        lines = [(case.case_id, case.lesions) for case in cases]
+        lines = [(case.case_id, case.lesions, case.classes) for case in cases]
         write_text(self.path / TABLE_NAME, prediction_table(lines, failed))
 
 

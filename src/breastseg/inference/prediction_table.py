@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from breastseg.core.lesion import Lesion
@@ -31,30 +31,46 @@ _CENTROID = ("centroid_l_mm", "centroid_p_mm", "centroid_h_mm")
 _SLICES = ("slice_start", "slice_stop")
 
 Line = dict[str, Any]
-Case = tuple[str, Sequence[Lesion | VolumeFinding]]
+Case = tuple[str, Sequence[Lesion | VolumeFinding], Mapping[str, float]]
 
 
 def prediction_table(cases: Sequence[Case], failures: Iterable[tuple[str, str]]) -> str:
     """Return a line per lesion; a case without lesion and a failed case have one line each.
 
-    The columns of volumes are there where a case is one.
+    The columns of volumes are there where a case is one; where classes of whole images are told,
+    each line of a case has them in columns `class_` and the name.
 
     Args:
-        cases: case id and lesions. failures: case id and reason.
+        cases: case id, lesions and probability of each class. failures: case id and reason.
     """
-    volumes = any(isinstance(each, VolumeFinding) for _, lesions in cases for each in lesions)
+    volumes = any(isinstance(each, VolumeFinding) for _, lesions, _ in cases for each in lesions)
+    told = dict.fromkeys(name for _, _, classes in cases for name in classes)
     more = ("laterality", *_POSITION, *_VOLUME_MEASURES, *_CENTROID, *_SLICES) if volumes else ()
-    names = ("case_id", "status", "lesion", *_MEASURES, *more, *_EDGES, "reason")
+    names = (
+        "case_id",
+        "status",
+        "lesion",
+        *_MEASURES,
+        *more,
+        *_EDGES,
+        *map(_column, told),
+        "reason",
+    )
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
-    for case_id, lesions in cases:
+    for case_id, lesions, classes in cases:
+        of_image = {_column(name): share for name, share in classes.items()}
         if not lesions:
-            writer.writerow({"case_id": case_id, "status": "no lesion"})
-        writer.writerows(_line(case_id, lesion) for lesion in lesions)
+            writer.writerow({"case_id": case_id, "status": "no lesion", **of_image})
+        writer.writerows({**_line(case_id, lesion), **of_image} for lesion in lesions)
     for case_id, reason in failures:
         writer.writerow({"case_id": case_id, "status": "failed", "reason": reason})
     return buffer.getvalue()
+
+
+def _column(class_name: str) -> str:
+    return f"class_{class_name}"
 
 
 def _line(case_id: str, lesion: Lesion | VolumeFinding) -> Line:

@@ -3,14 +3,15 @@
 Neither is imported before a network is opened.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float32
 
+from breastseg.backends.protocol import NetworkOutput
 from breastseg.core.errors import GeometryError, InputError, MissingExtraError
-from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.network_recipe import NetworkSpec
 from breastseg.networks.spec import Array
 from breastseg.pipeline.preprocess import cropped_to, pad_to_stride
 
@@ -32,9 +33,17 @@ class Runtime(Protocol):
         """
         ...
 
+    def predict(self, images: Images) -> NetworkOutput:
+        """Return the logits of images and, where the network tells any, of their classes.
+
+        Raises:
+            GeometryError: see logits.
+        """
+        ...
+
 
 def open_runtime(
-    spec: UNetSpec,
+    spec: NetworkSpec,
     weights: Mapping[str, Array],
     *,
     runtime: RuntimeName | None = None,
@@ -81,7 +90,7 @@ class OpenVinoRuntime:
     def __init__(
         self,
         model: bytes,
-        spec: UNetSpec,
+        spec: NetworkSpec,
         *,
         device: Device = "cpu",
         threads: int | None = None,
@@ -111,9 +120,12 @@ class OpenVinoRuntime:
 
     def logits(self, images: Images) -> Logits:
         """See Runtime.logits."""
+        return self.predict(images).logits
+
+    def predict(self, images: Images) -> NetworkOutput:
+        """See Runtime.predict."""
         padded = _padded(images, self._spec)
-        (found,) = self._request.infer([padded]).to_tuple()
-        return _cropped(found, images)
+        return _output(self._request.infer([padded]).to_tuple(), images)
 
 
 class OnnxRuntime:
@@ -122,7 +134,7 @@ class OnnxRuntime:
     def __init__(
         self,
         model: bytes,
-        spec: UNetSpec,
+        spec: NetworkSpec,
         *,
         device: Device = "cpu",
         threads: int | None = None,
@@ -139,8 +151,11 @@ class OnnxRuntime:
 
     def logits(self, images: Images) -> Logits:
         """See Runtime.logits."""
-        (found,) = self._session.run(None, {"image": _padded(images, self._spec)})
-        return _cropped(found, images)
+        return self.predict(images).logits
+
+    def predict(self, images: Images) -> NetworkOutput:
+        """See Runtime.predict."""
+        return _output(self._session.run(None, {"image": _padded(images, self._spec)}), images)
 
 
 def _onnxruntime(device: Device) -> Any:
@@ -163,7 +178,7 @@ def _onnxruntime(device: Device) -> Any:
     return onnxruntime
 
 
-def _padded(images: Images, spec: UNetSpec) -> Images:
+def _padded(images: Images, spec: NetworkSpec) -> Images:
     if images.ndim != 2 + spec.dimensions or images.shape[1] != spec.input_channels:
         axes = "rows, columns" if spec.dimensions == 2 else "slices, rows, columns"
         raise GeometryError(
@@ -174,5 +189,6 @@ def _padded(images: Images, spec: UNetSpec) -> Images:
     return np.ascontiguousarray(padded, np.float32)
 
 
-def _cropped(logits: Logits, images: Images) -> Logits:
-    return np.asarray(cropped_to(logits, images.shape), np.float32)
+def _output(found: Sequence[Any], images: Images) -> NetworkOutput:
+    logits, *classes = (np.asarray(array, np.float32) for array in found)
+    return NetworkOutput(cropped_to(logits, images.shape), classes[0] if classes else None)

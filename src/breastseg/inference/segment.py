@@ -1,14 +1,19 @@
 """From an image to its lesions, on the grid of the image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 from jaxtyping import Bool
 from scipy.special import expit
 
-from breastseg.core.calibration import apply_temperature, check_temperature
+from breastseg.core.calibration import (
+    Values,
+    apply_temperature,
+    check_temperature,
+    class_probability,
+)
 from breastseg.core.errors import GeometryError, WeightsError
 from breastseg.core.image import Image, LabelMap, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD, Lesion, find_lesions
@@ -17,6 +22,9 @@ from breastseg.inference.runtime import Device, Precision, Runtime, RuntimeName,
 from breastseg.networks.spec import Array
 from breastseg.pipeline.preprocess import Letterbox, Square, prepare_image
 
+ClassProbability = Mapping[str, float]
+"""Of each class of the whole image, in [0, 1], together 1; empty where none is told."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
@@ -24,6 +32,7 @@ class Prediction:
 
     probability: of lesion, in [0, 1], calibrated where the segmenter has a temperature.
     labels: 0 is background; the lesions are numbered from 1, the most probable first.
+    classes: of the whole image.
     """
 
     case_id: str
@@ -32,6 +41,7 @@ class Prediction:
     threshold: float
     labels: LabelMap
     lesions: tuple[Lesion, ...]
+    classes: ClassProbability = field(default_factory=dict)
 
     @property
     def mask(self) -> Bool[np.ndarray, "slices rows columns"]:
@@ -39,19 +49,75 @@ class Prediction:
         return self.labels > 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageAnswer:
+    """What a network says of one image, run once; maps are made when they are asked for.
+
+    square: logits on the network's own grid. letterbox: the way back to the image's.
+    class_logits: of the classes of the whole image; None where the network tells none.
+    segmenter: that gave them.
+    """
+
+    square: Square
+    letterbox: Letterbox
+    class_logits: Values | None
+    segmenter: "Segmenter"
+
+    @property
+    def classes(self) -> ClassProbability:
+        """The calibrated probability of each class of the whole image."""
+        if self.class_logits is None:
+            return {}
+        shares = class_probability(self.class_logits, self.segmenter.class_temperature)
+        names = self.segmenter.recipe.network.classes
+        return dict(zip(names, shares.tolist(), strict=True))
+
+    def probability(self) -> Pixels:
+        """Return the lesion probability in [0, 1] of each pixel, on the image's grid."""
+        if self.segmenter.temperature == 1:
+            return self._resampled(self.square)
+        return apply_temperature(self.logits(), self.segmenter.temperature)
+
+    def maps(self) -> tuple[Pixels, Pixels]:
+        """Return `probability`, and what it was before the temperature."""
+        if self.segmenter.temperature == 1:
+            probability = self.probability()
+            return probability, probability
+        logits = self.logits()
+        return apply_temperature(logits, self.segmenter.temperature), apply_temperature(logits, 1.0)
+
+    def logits(self) -> Pixels:
+        """Return the logit of each pixel before any temperature, on the image's grid.
+
+        It is the logit of the resampled probability, not the resampled logit: so the mask at
+        0.5 is that of `probability`, whatever the temperature.
+        """
+        lesion, background = (self._resampled(sign * self.square) for sign in (1, -1))
+        return logit_of(lesion, background)
+
+    def _resampled(self, logits: Square) -> Pixels:
+        """Return the probabilities on the image's grid."""
+        probability = self.letterbox.invert(np.asarray(expit(logits), np.float32))
+        # Interpolation may round a last bit beyond 1.
+        return np.asarray(np.clip(probability, 0, 1)[None], np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Segmenter:
     """A network with the preparation of images that it was trained with.
 
     temperature: divides the logits, see core.calibration; 1 leaves the probabilities as they are.
+    class_temperature: divides those of the classes.
     """
 
     recipe: Recipe
     runtime: Runtime
     temperature: float = 1.0
+    class_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
+        check_temperature(self.class_temperature)
 
     @classmethod
     def open(
@@ -84,40 +150,24 @@ class Segmenter:
         return cls(recipe, network, temperature)
 
     def probability(self, image: Image) -> Pixels:
-        """Return the lesion probability in [0, 1] of each pixel, on the image's grid.
+        """Return the lesion probability in [0, 1] of each pixel; errors of `answer`."""
+        return self.answer(image).probability()
+
+    def probabilities(self, image: Image) -> tuple[Pixels, Pixels]:
+        """Return `probability`, and what it was before the temperature; errors of `answer`."""
+        return self.answer(image).maps()
+
+    def logits(self, image: Image) -> Pixels:
+        """See ImageAnswer.logits; errors of `answer`."""
+        return self.answer(image).logits()
+
+    def answer(self, image: Image) -> ImageAnswer:
+        """Run the network on an image.
 
         Raises:
             GeometryError: the image is empty or has several slices.
             WeightsError: the network's answer is not finite.
         """
-        if self.temperature == 1:
-            return self._resampled(*self._network_logits(image))
-        return apply_temperature(self.logits(image), self.temperature)
-
-    def probabilities(self, image: Image) -> tuple[Pixels, Pixels]:
-        """Return `probability`, and what it was before the temperature; errors of `probability`.
-
-        The network runs once.
-        """
-        if self.temperature == 1:
-            probability = self.probability(image)
-            return probability, probability
-        logits = self.logits(image)
-        return apply_temperature(logits, self.temperature), apply_temperature(logits, 1.0)
-
-    def logits(self, image: Image) -> Pixels:
-        """Return the logit of each pixel before any temperature, on the image's grid.
-
-        It is the logit of the resampled probability, not the resampled logit: so the mask at
-        0.5 is that of `probability`, whatever the temperature. Arguments and errors of
-        `probability`.
-        """
-        logits, letterbox = self._network_logits(image)
-        lesion, background = (self._resampled(sign * logits, letterbox) for sign in (1, -1))
-        return logit_of(lesion, background)
-
-    def _network_logits(self, image: Image) -> tuple[Square, Letterbox]:
-        """Return what the network says, on its own grid, and the way back to the image's."""
         pixels = image.pixels
         if pixels.ndim != 3 or pixels.shape[0] != 1 or pixels.size == 0:
             raise GeometryError(
@@ -125,20 +175,19 @@ class Segmenter:
                 f"{pixels.shape}. Volumes are not predicted yet: pass one slice."
             )
         prepared, letterbox = prepare_image(image, self.recipe.preprocessing)
-        logits = self.runtime.logits(prepared[None])
-        if not np.isfinite(logits).all():
+        found = self.runtime.predict(prepared[None])
+        if not all(np.isfinite(each).all() for each in found if each is not None):
             raise WeightsError(
                 "the network's logits must be finite, found NaN or infinity: its weights are too "
                 "large for this image. Predict in float32, or train again."
             )
-        return logits[0, 0], letterbox
-
-    @staticmethod
-    def _resampled(logits: Square, letterbox: Letterbox) -> Pixels:
-        """Return the probabilities on the image's grid."""
-        probability = letterbox.invert(np.asarray(expit(logits), np.float32))
-        # Interpolation may round a last bit beyond 1.
-        return np.asarray(np.clip(probability, 0, 1)[None], np.float32)
+        of_classes = None if found.class_logits is None else found.class_logits[0]
+        return ImageAnswer(
+            square=found.logits[0, 0],
+            letterbox=letterbox,
+            class_logits=of_classes,
+            segmenter=self,
+        )
 
     def predict(
         self, case_id: str, image: Image, threshold: float = DEFAULT_THRESHOLD
@@ -149,10 +198,11 @@ class Segmenter:
             threshold: see core.lesion.find_lesions; in (0, 1].
 
         Raises:
-            GeometryError, WeightsError: see probability.
+            GeometryError, WeightsError: see answer.
             InputError: the threshold is out of range.
         """
-        return find(case_id, image, self.probability(image), threshold)
+        answer = self.answer(image)
+        return find(case_id, image, answer.probability(), threshold, classes=answer.classes)
 
 
 def logit_of(lesion: Pixels, background: Pixels) -> Pixels:
@@ -169,7 +219,14 @@ def logit_of(lesion: Pixels, background: Pixels) -> Pixels:
     )
 
 
-def find(case_id: str, image: Image, probability: Pixels, threshold: float) -> Prediction:
+def find(
+    case_id: str,
+    image: Image,
+    probability: Pixels,
+    threshold: float,
+    *,
+    classes: ClassProbability | None = None,
+) -> Prediction:
     """Find the lesions in a probability map of an image; arguments and errors of predict."""
     labels, lesions = find_lesions(probability, threshold=threshold, spacing_mm=image.spacing_mm)
     return Prediction(
@@ -179,4 +236,5 @@ def find(case_id: str, image: Image, probability: Pixels, threshold: float) -> P
         threshold=threshold,
         labels=labels,
         lesions=lesions,
+        classes=classes or {},
     )

@@ -1,4 +1,4 @@
-"""From a UNetSpec to the names, shapes and first values of its weights. No framework.
+"""From a NetworkSpec to the names, shapes and first values of its weights. No framework.
 
 Canonical names are what the files hold and what every backend maps to its own:
 
@@ -9,20 +9,22 @@ Canonical names are what the files hold and what every backend maps to its own:
     decoder.{level}.block.{i}....                       as in the encoder
     decoder.{level}.head.{weight,bias}                  with deep supervision; in training alone
     head.{weight,bias}
+    classes.{weight,bias}                               with classes; (class, latent channel)
 
-All kernels, transposed ones too, are (out, in, row, column), or (out, in, slice, row, column).
+The encoder of a LiteUNetSpec has names of its own: networks.efficientnet. All kernels,
+transposed ones too, are (out, in, row, column), or (out, in, slice, row, column).
 """
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
 
 from breastseg.core.errors import WeightsError
-from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.network_recipe import LiteUNetSpec, NetworkSpec, UNetSpec
+from breastseg.networks.efficientnet import encoder_weights
+from breastseg.networks.weight import Weight, norm_weights
 
 NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.1
@@ -32,67 +34,42 @@ DROPOUT_STEPS = 2**16
 """A dropout mask compares 16 random bits: four times fewer random numbers than 64, and a rate
 that is off by at most 1 in 131072."""
 
-Role = Literal["kernel", "bias", "scale", "mean", "variance"]
 Array = Float32[np.ndarray, "..."]
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """One named array of a network.
-
-    gain: variance of a kernel's first values times its fan-in: 2 before a ReLU (He et al.
-        2015, eq. 10), else 1.
-    transposed: whether it is the kernel of a transposed convolution, which is as large as its
-        stride: each output pixel sees one tap.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    role: Role
-    gain: float = 1.0
-    transposed: bool = False
-
-    @property
-    def trained(self) -> bool:
-        """Whether the optimiser changes it; running statistics are updated otherwise."""
-        return self.role not in ("mean", "variance")
-
-    @property
-    def decayed(self) -> bool:
-        """Whether weight decay applies: to kernels only, not to biases and scales."""
-        return self.role == "kernel"
-
-
-def _block(spec: UNetSpec, prefix: str, inputs: int, level: int) -> Iterator[Weight]:
+def _block(spec: NetworkSpec, prefix: str, inputs: int, level: int) -> Iterator[Weight]:
     outputs, taps = spec.channels[level], spec.kernel_at(level)
     for i in range(spec.convolutions_at(level)):
-        name = f"{prefix}.block.{i}"
-        yield Weight(f"{name}.convolution.weight", (outputs, inputs, *taps), "kernel", gain=2.0)
+        name, shape = f"{prefix}.block.{i}", (outputs, inputs, *taps)
+        yield Weight(f"{name}.convolution.weight", shape, "kernel", gain=2.0, level=level)
         yield Weight(f"{name}.convolution.bias", (outputs,), "bias")
-        if spec.norm != "none":
-            yield Weight(f"{name}.norm.weight", (outputs,), "scale")
-            yield Weight(f"{name}.norm.bias", (outputs,), "bias")
-        if spec.norm == "batch":
-            yield Weight(f"{name}.norm.mean", (outputs,), "mean")
-            yield Weight(f"{name}.norm.variance", (outputs,), "variance")
+        yield from norm_weights(f"{name}.norm", outputs, spec.norm)
         inputs = outputs
 
 
-def _up(spec: UNetSpec, level: int) -> Iterator[Weight]:
+def _encoder(spec: UNetSpec) -> Iterator[Weight]:
+    inputs = spec.input_channels
+    for level, outputs in enumerate(spec.channels):
+        yield from _block(spec, f"encoder.{level}", inputs, level)
+        inputs = outputs
+
+
+def _up(spec: NetworkSpec, level: int) -> Iterator[Weight]:
     deeper, outputs = spec.channels[level + 1], spec.channels[level]
     transposed = spec.upsampling == "transposed"
     taps = spec.stride_at(level) if transposed else spec.kernel_at(level)
     name, shape = f"decoder.{level}.up", (outputs, deeper, *taps)
-    yield Weight(f"{name}.weight", shape, "kernel", transposed=transposed)
+    yield Weight(f"{name}.weight", shape, "kernel", transposed=transposed, level=level)
     yield Weight(f"{name}.bias", (outputs,), "bias")
 
 
-def _head(spec: UNetSpec, prefix: str, inputs: int) -> Iterator[Weight]:
-    yield Weight(f"{prefix}.weight", (1, inputs, *(1,) * spec.dimensions), "kernel")
+def _head(spec: NetworkSpec, prefix: str, level: int) -> Iterator[Weight]:
+    shape = (1, spec.channels[level], *(1,) * spec.dimensions)
+    yield Weight(f"{prefix}.weight", shape, "kernel", level=level)
     yield Weight(f"{prefix}.bias", (1,), "bias")
 
 
-def weight_table(spec: UNetSpec, deep_supervision: int = 0) -> tuple[Weight, ...]:
+def weight_table(spec: NetworkSpec, deep_supervision: int = 0) -> tuple[Weight, ...]:
     """Return every weight of the network, in the order of the computation.
 
     Args:
@@ -103,29 +80,30 @@ def weight_table(spec: UNetSpec, deep_supervision: int = 0) -> tuple[Weight, ...
     >>> table = weight_table(UNetSpec(channels=(4, 8), convolutions=1))
     >>> [weight.name for weight in table if weight.role == "kernel"][:2]
     ['encoder.0.block.0.convolution.weight', 'encoder.1.block.0.convolution.weight']
-    >>> table[-2]
-    Weight(name='head.weight', shape=(1, 4, 1, 1), role='kernel', gain=1.0, transposed=False)
+    >>> table[-2].name, table[-2].shape
+    ('head.weight', (1, 4, 1, 1))
     """
-    table: list[Weight] = []
-    inputs = spec.input_channels
-    for level, outputs in enumerate(spec.channels):
-        table += _block(spec, f"encoder.{level}", inputs, level)
-        inputs = outputs
+    table = [*(encoder_weights(spec.encoder) if isinstance(spec, LiteUNetSpec) else _encoder(spec))]
     for level in reversed(range(len(spec.channels) - 1)):
-        outputs = spec.channels[level]
         table += _up(spec, level)
-        table += _block(spec, f"decoder.{level}", 2 * outputs, level)
+        joined = spec.skip_channels_at(level) + spec.channels[level]
+        table += _block(spec, f"decoder.{level}", joined, level)
         if 0 < level <= deep_supervision:
-            table += _head(spec, f"decoder.{level}.head", outputs)
-    return (*table, *_head(spec, "head", spec.channels[0]))
+            table += _head(spec, f"decoder.{level}.head", level)
+    table += _head(spec, "head", 0)
+    if spec.classes:
+        shape = (len(spec.classes), spec.channels[-1])
+        table.append(Weight("classes.weight", shape, "kernel", level=len(spec.channels) - 1))
+        table.append(Weight("classes.bias", shape[:1], "bias"))
+    return tuple(table)
 
 
-def num_parameters(spec: UNetSpec) -> int:
+def num_parameters(spec: NetworkSpec) -> int:
     """Return how many numbers the optimiser trains, without heads for training alone."""
     return sum(int(np.prod(weight.shape)) for weight in weight_table(spec) if weight.trained)
 
 
-def multiply_adds(spec: UNetSpec, shape: Sequence[int]) -> int:
+def multiply_adds(spec: NetworkSpec, shape: Sequence[int]) -> int:
     """Return how many multiplications the convolutions of one image take, forward.
 
     Each comes with an addition: twice as many floating-point operations. A training step takes
@@ -143,9 +121,10 @@ def multiply_adds(spec: UNetSpec, shape: Sequence[int]) -> int:
     total = 0
     for weight in weight_table(spec):
         if weight.role == "kernel":
-            level = 0 if weight.name.startswith("head.") else int(weight.name.split(".")[1])
             seen = weight.shape[:2] if weight.transposed else weight.shape
-            total += int(np.prod(seen)) * int(np.prod(sizes[level]))
+            of_pixels = len(weight.shape) > 2
+            places = int(np.prod(sizes[weight.level])) if of_pixels else 1
+            total += int(np.prod(seen)) * places
     return total
 
 
@@ -154,7 +133,7 @@ def without_training_heads(weights: Mapping[str, Array]) -> dict[str, Array]:
     return {name: array for name, array in weights.items() if ".head." not in name}
 
 
-def initial_weights(spec: UNetSpec, seed: int, deep_supervision: int = 0) -> dict[str, Array]:
+def initial_weights(spec: NetworkSpec, seed: int, deep_supervision: int = 0) -> dict[str, Array]:
     """Draw the first weights: normal kernels, zero biases, unit scales.
 
     Each array has a random stream of its own, keyed by seed and name, and all backends
@@ -176,7 +155,7 @@ def _first_values(weight: Weight, seed: int) -> Array:
 
 
 def check_weights(
-    spec: UNetSpec, weights: Mapping[str, Array], *, source: str, deep_supervision: int = 0
+    spec: NetworkSpec, weights: Mapping[str, Array], *, source: str, deep_supervision: int = 0
 ) -> None:
     """Refuse weights that are not this network's.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from breastseg.core.recipe import Augmentation
 from breastseg.pipeline.case_sets import Draw, Sampling, TrainingSet
@@ -14,6 +14,7 @@ from breastseg.pipeline.case_sets import Draw, Sampling, TrainingSet
 Images = Float32[np.ndarray, "batch channel *space"]
 Targets = Float32[np.ndarray, "batch 1 *space"]
 Distances = Float32[np.ndarray, "batch 1 *space"]
+Labels = Int64[np.ndarray, " batch"]
 Job = TypeVar("Job")
 
 
@@ -23,11 +24,14 @@ class Batch:
 
     distance: what networks.losses.signed_distance makes of the targets; filled where the
         recipe's loss needs it, and None elsewhere.
+    labels: number of each image's class in `network.classes`, or UNLABELLED; None where the
+        network tells no classes.
     """
 
     images: Images
     targets: Targets
     distance: Distances | None = None
+    labels: Labels | None = None
 
     def parts(self, count: int) -> Iterator[tuple["Batch", float]]:
         """Divide it into that many parts, or into single images; tell each part's share.
@@ -40,7 +44,9 @@ class Batch:
         for rows in np.array_split(np.arange(size), min(count, size)):
             where = slice(int(rows[0]), int(rows[-1]) + 1)
             distance = None if self.distance is None else self.distance[where]
-            yield Batch(self.images[where], self.targets[where], distance), len(rows) / size
+            labels = None if self.labels is None else self.labels[where]
+            part = Batch(self.images[where], self.targets[where], distance, labels)
+            yield part, len(rows) / size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,7 @@ class Batching:
     sampling: see core.recipe.Optimisation.
     distance_of: makes Batch.distance from the targets, or None where no loss needs it. A
         function that a module holds, so that worker processes find it by its name.
+    labelled: whether batches bring Batch.labels.
     """
 
     augmentation: Augmentation
@@ -57,6 +64,7 @@ class Batching:
     seed: int
     sampling: Sampling = "each"
     distance_of: Callable[[Targets], Distances] | None = None
+    labelled: bool = False
 
 
 def epoch_batches(cases: TrainingSet, batching: Batching, *, epoch: int) -> Iterator[Batch]:
@@ -88,7 +96,15 @@ def make_batch(
     ]
     images, targets = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
     distance_of = batching.distance_of
-    return Batch(images, targets, None if distance_of is None else distance_of(targets))
+    distance = None if distance_of is None else distance_of(targets)
+    return Batch(images, targets, distance, labels_of(cases, batching, draws))
+
+
+def labels_of(cases: TrainingSet, batching: Batching, draws: Sequence[Draw]) -> Labels | None:
+    """Return Batch.labels of what was drawn, which no augmentation changes."""
+    if not batching.labelled:
+        return None
+    return np.array([cases.label(index) for index, _ in draws], np.int64)
 
 
 def ahead(make: Callable[[Job], Batch], jobs: Sequence[Job]) -> Iterator[Batch]:

@@ -47,6 +47,10 @@ class PreparedImage(Protocol):
     def target_digest(self) -> bytes:
         """The same for the same target alone."""
 
+    @property
+    def label(self) -> int:
+        """Number of its class in `network.classes`, or UNLABELLED."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -105,6 +109,9 @@ class TrainingSet(Protocol):
 
     def item(self, index: int, augmentation: Augmentation, stream: np.random.Generator) -> Item:
         """Make a drawn item; all that is random comes from the stream."""
+
+    def label(self, index: int) -> int:
+        """Return the number of the class of a drawn item in `network.classes`, or UNLABELLED."""
 
     def some(self, count: int) -> ValidationSet:
         """Return about that many of the cases, to be looked at as validation cases are."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from breastseg.core.image import Case
+from breastseg.core.network_recipe import UNLABELLED
 from breastseg.core.recipe import Augmentation, Preprocessing
 from breastseg.pipeline.augment import augment
 from breastseg.pipeline.case_sets import Draw, Item, Look, Plane, PlaneMask, Predict, Sampling
@@ -18,10 +19,14 @@ from breastseg.pipeline.shared_array import SharedArray
 
 @dataclass(frozen=True, slots=True)
 class PreparedCase:
-    """A case as the network sees it, small enough to keep all of them in memory."""
+    """A case as the network sees it, small enough to keep all of them in memory.
+
+    label: number of its class in `network.classes`, or UNLABELLED.
+    """
 
     image: Float32[np.ndarray, "size size"]
     target: Bool[np.ndarray, "size size"]
+    label: int = UNLABELLED
 
     @property
     def lesion_size(self) -> int:
@@ -49,12 +54,12 @@ class PreparedCase:
         return hashlib.sha256(self.target.tobytes()).digest()
 
 
-def prepare_case(case: Case, preprocessing: Preprocessing) -> PreparedCase:
+def prepare_case(case: Case, preprocessing: Preprocessing, label: int = UNLABELLED) -> PreparedCase:
     """Preprocess a case that has a reference; all of its lesions make one target."""
     image, letterbox = prepare_image(case.image, preprocessing)
     assert case.reference is not None
     target = letterbox.apply_mask(case.reference[0] > 0)
-    return PreparedCase(image[0], target.astype(bool))
+    return PreparedCase(image[0], target.astype(bool), label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,10 @@ class ImageSet:
         image, target = augment(case.image, target, augmentation, stream)
         return image[None], target[None]
 
+    def label(self, index: int) -> int:
+        """See TrainingSet."""
+        return self.cases[index].label
+
     def some(self, count: int) -> "ImageSet":
         """See TrainingSet."""
         return ImageSet(self.cases[:: max(1, len(self.cases) // count)])
@@ -128,7 +137,7 @@ class ImageSet:
 
 @dataclass(frozen=True, slots=True)
 class SharedImages:
-    """Prepared images in memory that worker processes see too."""
+    """Prepared images in memory that worker processes see too, without their labels."""
 
     images: SharedArray
     targets: SharedArray

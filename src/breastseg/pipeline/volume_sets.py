@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float32
 
+from breastseg.core.network_recipe import UNLABELLED
 from breastseg.core.recipe import Augmentation
 from breastseg.core.volume_recipe import VolumePreprocessing
 from breastseg.pipeline.augment_volume import change_look, draw_movement
@@ -110,6 +111,10 @@ class VolumePatches:
         room = np.maximum(np.array(volume.shape) - patch, 0)
         first = np.clip(first, 0, room)
         return tuple((first + (patch - 1) / 2).tolist())
+
+    def label(self, index: int) -> int:
+        """See TrainingSet: a patch has no class."""
+        return UNLABELLED
 
     def some(self, count: int) -> "WholeVolumes":
         """See TrainingSet."""

@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from breastseg.core.errors import OutputError
+from breastseg.core.network_recipe import UNLABELLED
 from breastseg.core.volume_recipe import VolumePreprocessing
 from breastseg.io.atomic import make_folder, write_json
 from breastseg.pipeline.volume_preparation import NUM_LESION_PLACES, NUM_PLACES, VolumeArrays
@@ -43,6 +44,11 @@ class PreparedVolume:
     target_digest: bytes
     notes: tuple[str, ...]
     is_finite: bool = True
+
+    @property
+    def label(self) -> int:
+        """See PreparedImage: a volume has no class."""
+        return UNLABELLED
 
     @classmethod
     def open(cls, folder: Path) -> Self | None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -25,6 +25,7 @@ from breastseg.pipeline.batches import (
     Batching,
     ahead,
     epoch_draws,
+    labels_of,
     make_batch,
 )
 from breastseg.pipeline.case_sets import Draw, SharedSet, TrainingSet
@@ -95,7 +96,11 @@ class BatchSource:
             yield from ahead(lambda each: make_batch(cases, batching, each, epoch=epoch), draws)
             return
         with contextlib.closing(self._workers.batches(epoch, draws)) as made:
-            yield from ahead(lambda _: next(made), draws)
+            yield from ahead(lambda each: self._labelled(next(made), each), draws)
+
+    def _labelled(self, batch: Batch, draws: Sequence[Draw]) -> Batch:
+        """Add the labels, which are known here and need no way through the workers."""
+        return replace(batch, labels=labels_of(self._cases, self._batching, draws))
 
 
 @dataclass(frozen=True, slots=True)

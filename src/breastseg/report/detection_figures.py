@@ -58,6 +58,26 @@ def _staircase(curve: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[fl
     return along, [point["y"] for point in curve]
 
 
+def malignancy_figure(classes: Mapping[str, Any]) -> Figure:
+    """Show the ROC curve of malignant against benign images, with its area.
+
+    Args:
+        classes: that part of scorecard.json, with images of both classes in it.
+    """
+    curve, auc = classes["malignant_roc"], classes["malignant_auc"]["value"]
+
+    def draw(axes: "Axes", theme: Theme) -> None:
+        axes.plot([0, 1], [0, 1], color=theme.ink, linestyle=":", label="by chance")
+        along, up = ([point[name] for point in curve] for name in ("x", "y"))
+        axes.plot(along, up, color=COLOURS[0], label=f"AUC {auc:.3f}")
+        axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.02))
+        axes.set(xlabel="share of the benign images", ylabel="share of the malignant images")
+        axes.grid(color=theme.faint)
+
+    alt = f"ROC of malignant against benign, AUC {auc:.3f}"
+    return figure("Malignant images, told from benign ones", alt, draw)
+
+
 def roc_figure(detection: Mapping[str, Any], *, noun: str = "image") -> Figure:
     """Show the ROC curve of the images' highest probabilities, with its area.
 

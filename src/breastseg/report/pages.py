@@ -4,7 +4,7 @@ The pages need no script, no font and no network. Everything that is put into th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from breastseg.core.lesion import Lesion
@@ -22,6 +22,7 @@ class PredictionEntry:
 
     picture: URL of the overlay: a relative path, percent-encoded, or a data URI.
     lesions: what was found in it; empty where nothing was.
+    classes: probability of each class of the whole image; empty where the model tells none.
     notes: what a reader should know of the image.
     page: URL of the page of a CT volume, relative; None for a picture.
     """
@@ -31,10 +32,17 @@ class PredictionEntry:
     lesions: tuple[Lesion | VolumeFinding, ...]
     notes: tuple[str, ...] = ()
     page: str | None = None
+    classes: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_local(self.case_id, self.picture)
         require_local(self.case_id, self.page or self.picture)
+
+    @property
+    def classes_told(self) -> str:
+        """The classes of the whole image, the most probable first, in words."""
+        ranked = sorted(self.classes.items(), key=lambda item: -item[1])
+        return ", ".join(f"{name} {share:.2f}" for name, share in ranked)
 
     @property
     def alternative(self) -> str:
@@ -122,6 +130,7 @@ def prediction_page(
         model=model,
         details=details,
         failures=failures,
+        told_classes=any(entry.classes for entry in entries),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from breastseg.core.errors import InputError
 from breastseg.evaluation.confidence import Interval
 from breastseg.evaluation.reliability import Bin, ReliabilitySummary
-from breastseg.report.detection_figures import froc_figure, roc_figure
+from breastseg.report.detection_figures import froc_figure, malignancy_figure, roc_figure
 from breastseg.report.figures import Figure, dice_histogram, reliability_diagram
 from breastseg.report.rendering import between, fixed, p_value, plural, render, require_local
 from breastseg.report.size_figures import size_scatter
@@ -103,7 +103,12 @@ def scorecard_page(
         volumes=document.get("volumes"),
         table_of_means=TABLE_OF_MEANS.replace("image", noun_of(document)),
         model=table[0]["summary"],
-        tiles=[*_score_tiles(table, noun_of(document)), *_lesion_tiles(document)],
+        tiles=[
+            *_score_tiles(table, noun_of(document)),
+            *_lesion_tiles(document),
+            *_class_tiles(document),
+        ],
+        class_figures=_class_figures(document.get("classes")),
         detection_figures=_detection_figures(document.get("detection"), noun_of(document)),
         verdicts=list(_verdicts(table, noun_of(document))),
         lines=_lines([row["summary"] for row in table], noun_of(document)),
@@ -129,6 +134,7 @@ def _sections(
         ("leakage", "Seen before?", "leakage" in document),
         ("inflation", "Inflation", document.get("inflation")),
         ("by-class", "By class", document["by_label"]),
+        ("classes", "Class of the image", document.get("classes")),
         ("by-fold", "By fold", document.get("by_fold")),
         ("lesions", "Lesions", "detection" in document),
         ("kinds", "Kinds of lesions", document.get("volumes")),
@@ -164,6 +170,16 @@ def _lesion_tiles(document: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     yield _tile("Lesions found", shown["lesion_sensitivity"], "no lesion")
     name = f"False positives per {noun_of(document)}"
     yield _tile(name, shown["false_positives_per_image"], "", digits=2)
+
+
+def _class_tiles(document: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    classes = document.get("classes")
+    if classes and classes["malignant_auc"]["value"] is not None:
+        yield _tile("Malignant against benign, AUC per image", classes["malignant_auc"], "")
+
+
+def _class_figures(classes: Mapping[str, Any] | None) -> list[Figure]:
+    return [malignancy_figure(classes)] if classes and classes["malignant_roc"] else []
 
 
 def _detection_figures(detection: Mapping[str, Any] | None, noun: str) -> list[Figure]:

@@ -39,8 +39,8 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
         "Dice and HD95: images with a lesion, each at its own resolution. sens.: share of these "
         "in which a finding touches a lesion. spec.: share of lesion-free images without one."
     )
-    if volumes := document.get("volumes"):
-        console.print("\n".join(_volume_lines(document, volumes)))
+    for line in _further_lines(document):
+        console.print(line)
     for row in document["table"][1:]:
         if row["role"] == "model" and row["model_minus_this"]:
             console.print(_difference(row))
@@ -48,6 +48,26 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
         console.print(escape(_inflation_lines(inflation)))
     for warning in document["warnings"]:
         console.print(f"[bold red]Warning: {escape(warning)}")
+
+
+def _further_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Say what only scorecards of volumes, or of networks that tell classes, have."""
+    if volumes := document.get("volumes"):
+        yield from _volume_lines(document, volumes)
+    if classes := document.get("classes"):
+        yield _class_line(classes)
+
+
+def _class_line(classes: Mapping[str, Any]) -> str:
+    """Say how well the class of the whole image is told."""
+    told = f"Class of the whole image: right in {_figure(classes['accuracy'], 2, interval=True)}"
+    if classes["malignant_auc"]["value"] is None:
+        return escape(f"{told} of {classes['num_images']} images.")
+    auc = _figure(classes["malignant_auc"], 3, interval=True)
+    return escape(
+        f"{told} of {classes['num_images']} images; malignant ({classes['num_malignant']}) "
+        f"against benign ({classes['num_benign']}): AUC {auc}."
+    )
 
 
 def _volume_lines(document: Mapping[str, Any], volumes: Mapping[str, Any]) -> Iterator[str]:

@@ -39,8 +39,10 @@ class EpochRecord:
     without a finding; None where it has none. seconds: of training and validating.
     lowest_logit, highest_logit: over all pixels of the validation part. weight_change: largest
     change of any trained weight. training_dice: as validation_dice, of some training images;
-    None in most epochs. What the health checks need is all here, so that they judge a resumed
-    run as an uninterrupted one; the first version did not note it.
+    None in most epochs. validation_class_loss: mean cross entropy of the classes of the labelled
+    validation images; validation_malignant_auc: area under the ROC curve of malignant against
+    benign among them; None where there is none to tell. What the health checks need is all here,
+    so that they judge a resumed run as an uninterrupted one; the first version did not note it.
     """
 
     epoch: int
@@ -53,6 +55,8 @@ class EpochRecord:
     highest_logit: float | None = None
     weight_change: float | None = None
     training_dice: float | None = None
+    validation_class_loss: float | None = None
+    validation_malignant_auc: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

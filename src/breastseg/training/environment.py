@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import breastseg
+from breastseg.backends.pretrained import origin_of
 from breastseg.backends.protocol import Backend
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.cases import DataSet
@@ -51,6 +52,7 @@ def environment_of(
         "data_fingerprint": content_fingerprint(content.values()),
         "recipe_fingerprint": recipe.fingerprint(),
         "seed": recipe.seed,
+        "pretrained": origin_of(recipe),
     }
 
 

@@ -5,20 +5,24 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float32
 
-from breastseg.backends.protocol import Backend, Logits
+from breastseg.backends.pretrained import first_weights
+from breastseg.backends.protocol import Backend, ClassLogits, Logits
 from breastseg.core.errors import HealthError
+from breastseg.core.network_recipe import UNLABELLED
 from breastseg.core.recipe import Recipe
+from breastseg.evaluation.classification import malignant_auc
+from breastseg.networks.classification import class_cross_entropy
 from breastseg.networks.losses import needs_distance, signed_distance
 from breastseg.networks.schedules import is_over, learning_rate
-from breastseg.networks.spec import initial_weights, weight_table
-from breastseg.pipeline.batches import Batching
+from breastseg.networks.spec import weight_table
+from breastseg.pipeline.batches import Batching, Images
 from breastseg.pipeline.case_sets import TrainingSet, ValidationSet
 from breastseg.pipeline.workers import BatchSource
 from breastseg.training import health
@@ -96,6 +100,7 @@ def batching_of(recipe: Recipe) -> Batching:
         seed=recipe.seed,
         sampling=recipe.optimisation.sampling,
         distance_of=signed_distance if needs_distance(recipe.loss) else None,
+        labelled=bool(recipe.network.classes),
     )
 
 
@@ -156,6 +161,8 @@ class _Loop:
             highest_logit=found.highest_logit,
             weight_change=trained.change,
             training_dice=training_dice,
+            validation_class_loss=found.class_loss,
+            validation_malignant_auc=found.malignant_auc,
         )
         is_best = found.dice > max(state.dice, default=-math.inf)
         state = TrainingState(step=trained.step, history=(*state.history, record))
@@ -200,7 +207,8 @@ class _Loop:
                 raise FloatingPointError
             if self._average is not None:
                 self._backend.load_weights(self._average.weights)
-            found = validate(self._backend, self._validation, batch_size, show)
+            classes = self._recipe.network.classes
+            found = validate(self._backend, self._validation, batch_size, show, classes=classes)
             training_dice = None
             if epoch % TRAINING_DICE_EVERY == 0:
                 training_dice = validate(self._backend, some, batch_size).dice
@@ -218,9 +226,10 @@ class _Loop:
             self._run.save_best(average or weights)
         self._run.save_last(self._backend, state, average)
         log.info(
-            "epoch %d/%d: loss %.4f, validation Dice %.4f%s, %.0f s",
+            "epoch %d/%d: loss %.4f, validation Dice %.4f%s%s, %.0f s",
             *(record.epoch, self._recipe.optimisation.epochs, record.loss, record.validation_dice),
-            *(" (best)" if is_best and record.validation_dice else "", record.seconds),
+            *(" (best)" if is_best and record.validation_dice else "", _classes_told(record)),
+            record.seconds,
         )
         self._listener.epoch_done(record, is_best=is_best)
 
@@ -250,9 +259,7 @@ class _Loop:
         """Ask a range test for a learning rate; the weights of the backend are lost by it."""
         log.info("looking for a better learning rate")
         batches = itertools.chain.from_iterable(map(self._batches.epoch, itertools.count()))
-        weights = initial_weights(
-            self._recipe.network, self._recipe.seed, self._recipe.optimisation.deep_supervision
-        )
+        weights = first_weights(self._recipe)
         chosen = propose_learning_rate(self._backend, itertools.islice(batches, NUM_STEPS), weights)
         if chosen is not None and not rate / 2 <= chosen <= 2 * rate:
             return (
@@ -265,18 +272,63 @@ class _Loop:
         )
 
 
+def _classes_told(record: EpochRecord) -> str:
+    """Say how well the classes of whole images are told, for the log."""
+    if record.validation_class_loss is None:
+        return ""
+    auc = record.validation_malignant_auc
+    told = "" if auc is None else f", AUC malignant against benign {auc:.3f}"
+    return f", class loss {record.validation_class_loss:.3f}{told}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
     """What a network finds at its own resolution, probability cut at 0.5.
 
     dice: mean over the lesion images, 0 where there are none. specificity: share of the
     lesion-free images without a finding; None where there are none.
+    class_loss, malignant_auc: see EpochRecord.
     """
 
     dice: float
     specificity: float | None
     lowest_logit: float
     highest_logit: float
+    class_loss: float | None = None
+    malignant_auc: float | None = None
+
+
+class _ToldClasses:
+    """Gathers the logits of the classes while validation cases are predicted in their order."""
+
+    def __init__(self, backend: Backend, cases: ValidationSet) -> None:
+        self._backend, self._cases = backend, cases
+        self._logits: list[ClassLogits] = []
+
+    def predict(self, images: Images) -> Logits:
+        """Predict as Backend.predict_logits does."""
+        found = self._backend.predict(images)
+        if found.class_logits is not None:
+            self._logits.append(found.class_logits)
+        return found.logits
+
+    def figures(self, names: Sequence[str]) -> dict[str, float | None]:
+        """Return class_loss and malignant_auc of a Validation.
+
+        Raises:
+            FloatingPointError: a logit is not finite.
+        """
+        labels = np.array([case.label for case in self._cases.cases], np.int64)
+        known = labels != UNLABELLED
+        if not known.any():
+            return {}
+        logits, labels = np.concatenate(self._logits)[known].astype(np.float64), labels[known]
+        if not np.isfinite(logits).all():
+            raise FloatingPointError("the class logits must be finite, found NaN or infinity")
+        return {
+            "class_loss": class_cross_entropy(logits, labels),
+            "malignant_auc": malignant_auc(logits, labels, names),
+        }
 
 
 def validate(
@@ -284,18 +336,22 @@ def validate(
     cases: ValidationSet,
     batch_size: int,
     show: Callable[[int, Logits], None] | None = None,
+    *,
+    classes: Sequence[str] = (),
 ) -> Validation:
     """Score a network on cases.
 
     Args:
         show: called with the number of the first case and the logits of each batch.
+        classes: of whole images, that the network tells.
 
     Raises:
         FloatingPointError: a logit is not finite. The loss of a step is taken before it, so
             that weights which burst in the last step of an epoch show here first.
     """
     dice, clean, lowest, highest = [], [], math.inf, -math.inf
-    for look in cases.looks(backend.predict_logits, batch_size):
+    told = _ToldClasses(backend, cases)
+    for look in cases.looks(told.predict if classes else backend.predict_logits, batch_size):
         asked = look.logits if look.inside is None else look.logits[:, 0][look.inside]
         if not np.isfinite(asked).all():
             raise FloatingPointError("the network's logits must be finite, found NaN or infinity")
@@ -313,4 +369,5 @@ def validate(
         specificity=float(np.mean(clean)) if clean else None,
         lowest_logit=lowest,
         highest_logit=highest,
+        **(told.figures(classes) if classes else {}),
     )

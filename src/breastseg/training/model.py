@@ -12,7 +12,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,13 @@ from breastseg.core.image import Image, Pixels
 from breastseg.core.recipe import Recipe, parse_recipe
 from breastseg.core.split_recipe import Folds
 from breastseg.inference.runtime import Device, Precision
-from breastseg.inference.segment import Prediction, Segmenter, find
+from breastseg.inference.segment import (
+    ClassProbability,
+    ImageAnswer,
+    Prediction,
+    Segmenter,
+    find,
+)
 from breastseg.inference.segment_volume import (
     Done,
     VolumePrediction,
@@ -197,8 +203,14 @@ class OpenModel:
         Raises:
             GeometryError, WeightsError, InputError: as of Segmenter.predict.
         """
-        probability, _ = self.probabilities(image, sha256=sha256)
-        return find(case_id, image, probability, threshold or self.threshold(sha256))
+        answers = self.answers(image, sha256=sha256)
+        return find(
+            case_id,
+            image,
+            mean_probability(answers),
+            threshold or self.threshold(sha256),
+            classes=mean_classes(answers),
+        )
 
     def predict_volume(
         self,
@@ -243,6 +255,25 @@ class OpenModel:
         chosen = self.model if place is None else self.model.runs[place]
         return chosen.operating_threshold
 
+    def answers(self, image: Image, *, sha256: str | None = None) -> list[ImageAnswer]:
+        """Return what the networks say of a picture.
+
+        Args:
+            sha256: of the image's file, so that the fold that held it out answers alone; all
+                members do where None.
+
+        Raises:
+            GeometryError, WeightsError: as of Segmenter.answer.
+            RecipeError: the model is one for CT volumes.
+        """
+        members = self.members if sha256 is None else self._members(sha256)
+        pictures = [each for each in members if isinstance(each, Segmenter)]
+        if not pictures:
+            raise RecipeError(
+                f"{self.model.path}: expected a model for pictures, found one for CT volumes."
+            )
+        return [each.answer(image) for each in pictures]
+
     def probability(self, image: Image) -> Pixels:
         """Return the mean of the members' calibrated lesion probabilities, in [0, 1]."""
         return _mean([member.probability(image) for member in self.members])
@@ -258,6 +289,23 @@ class OpenModel:
         maps = [member.probabilities(image) for member in self._members(sha256)]
         calibrated, raw = zip(*maps, strict=True)
         return _mean(calibrated), _mean(raw)
+
+
+def mean_probability(answers: Sequence[ImageAnswer]) -> Pixels:
+    """Return the mean of the calibrated lesion probabilities of several networks."""
+    return _mean([answer.probability() for answer in answers])
+
+
+def mean_maps(answers: Sequence[ImageAnswer]) -> tuple[Pixels, Pixels]:
+    """Return the mean lesion probability of several networks, after and before temperatures."""
+    calibrated, raw = zip(*(answer.maps() for answer in answers), strict=True)
+    return _mean(calibrated), _mean(raw)
+
+
+def mean_classes(answers: Sequence[ImageAnswer]) -> ClassProbability:
+    """Return the mean probability of each class of the image; empty where none is told."""
+    told = [answer.classes for answer in answers]
+    return {name: statistics.fmean(each[name] for each in told) for name in told[0]}
 
 
 def _mean(maps: Sequence[Pixels]) -> Pixels:
@@ -296,19 +344,25 @@ def load_model(
     precision: Precision = "float32",
 ) -> OpenModel:
     """Load the weights of a model, ready to predict; errors of Run.weights and open_runtime."""
-    kind = VolumeSegmenter if model.of_volumes else Segmenter
     return OpenModel(
         model=model,
-        members=[
-            kind.open(
-                run.recipe,
-                run.weights(),
-                device=device,
-                threads=threads,
-                precision=precision,
-                temperature=run.calibration.temperature,
-            )
-            for run in model.runs
-        ],
+        members=[_member(run, device, threads, precision) for run in model.runs],
         testers=model.testers() if model.is_ensemble else {},
     )
+
+
+def _member(
+    run: Run, device: Device, threads: int | None, precision: Precision
+) -> Segmenter | VolumeSegmenter:
+    kind = Segmenter if run.recipe.volume is None else VolumeSegmenter
+    member = kind.open(
+        run.recipe,
+        run.weights(),
+        device=device,
+        threads=threads,
+        precision=precision,
+        temperature=run.calibration.temperature,
+    )
+    if isinstance(member, Segmenter) and run.calibration.class_temperature is not None:
+        return replace(member, class_temperature=run.calibration.class_temperature)
+    return member

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from breastseg.backends.onnx.network import onnx_file
-from breastseg.core.calibration import Calibration, ConformalThreshold
+from breastseg.core.calibration import Calibration, ConformalThreshold, Values
 from breastseg.core.errors import RunFolderError
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import content_of
 from breastseg.datasets.layouts import find_data_set
-from breastseg.evaluation.calibrate import CalibrationImage
+from breastseg.evaluation.calibrate import CalibrationImage, with_classes
 from breastseg.evaluation.calibrate import calibrate as fit_calibration
 from breastseg.inference.segment import Segmenter
 from breastseg.io.atomic import write_bytes
@@ -18,6 +18,7 @@ from breastseg.training.checkpoint import Run
 from breastseg.training.lock import only_trainer
 from breastseg.training.model import open_model
 from breastseg.workflows.calibrate_volumes import calibrate_on_volumes
+from breastseg.workflows.image_classes import class_number
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 
 log = logging.getLogger(__name__)
@@ -82,10 +83,20 @@ def _check_content(run: Run, data_set: DataSet) -> None:
         )
 
 
+def onnx_of(run: Run) -> bytes:
+    """Return the network of a trained run as an ONNX file, with its calibration noted."""
+    calibration = run.calibration
+    return onnx_file(
+        run.recipe,
+        run.weights(),
+        temperature=calibration.temperature,
+        class_temperature=calibration.class_temperature,
+    )
+
+
 def make_usable(run: Run) -> None:
     """Write what a trained run is used by without a framework, and seal it against damage."""
-    temperature = run.calibration.temperature
-    network = onnx_file(run.recipe, run.weights(), temperature=temperature)
+    network = onnx_of(run)
     write_bytes(run.path / "model.onnx", network)
     run.seal(["weights.safetensors", "model.onnx"])
 
@@ -122,30 +133,37 @@ def calibrate_run(
         "calibration part: temperature %.3g, operating threshold %g, outer mask %s, inner mask %s",
         *(found.temperature, found.operating_threshold, _told(found.outer), _told(found.inner)),
     )
+    if found.class_temperature is not None:
+        log.info("classes of whole images: temperature %.3g", found.class_temperature)
     return found
 
 
 def _on_images(
     run: Run, cases: Sequence[CaseFiles], *, threads: int | None, reading: Reading
 ) -> Calibration:
-    """Run the network on each image twice: no map is kept."""
+    """Run the network on each image twice: no map is kept, of its classes the logits alone."""
     segmenter = Segmenter.open(run.recipe, run.weights(), threads=threads)
-    done = 0
+    classes = run.recipe.network.classes
+    done, told = 0, dict[str, tuple[Values, int]]()
 
     def images() -> Iterator[CalibrationImage]:
         nonlocal done
         for files in cases:
             case = read_case(files)
             assert case.reference is not None
+            answer = segmenter.answer(case.image)
+            if answer.class_logits is not None:
+                told[files.case_id] = (answer.class_logits, class_number(files, classes))
             yield CalibrationImage(
-                logits=segmenter.logits(case.image),
+                logits=answer.logits(),
                 reference=case.reference > 0,
                 group=run.split.groups[files.case_id],
             )
             done += 1
             reading("Calibrating", done, 2 * len(cases))
 
-    return fit_calibration(images)
+    found = fit_calibration(images)
+    return with_classes(found, told.values()) if told else found
 
 
 def _told(guarantee: ConformalThreshold | None) -> str:

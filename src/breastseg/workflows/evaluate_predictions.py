@@ -111,6 +111,7 @@ def evaluate_predictions(
         **judged.evidence.to_document(has_probabilities=first.has_probabilities),
         "leakage": unknown_training(len(chosen.cases)),
         "inflation": None,
+        "classes": None,
         "volumes": None
         if judged.volumes is None
         else judged.volumes.to_document(

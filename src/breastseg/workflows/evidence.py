@@ -1,9 +1,12 @@
 """What is gathered of the model that a scorecard is about, beside the scores of its masks."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from breastseg.core.image import Case, Pixels
 from breastseg.evaluation import detection
+from breastseg.evaluation.classification import ToldImage, summarise_classes
 from breastseg.evaluation.matching import ImageDetection, score_detection
 from breastseg.evaluation.trust import Trust
 from breastseg.training.model import Model
@@ -35,6 +38,7 @@ class Evidence:
         self._temperatures = [each.temperature for each in calibrations]
         self._has_part = any(run.split.parts.get("calibration") for run in model.runs)
         self.images: list[ImageDetection] = []
+        self._told: list[ToldImage] = []
         self._trust = None
         if all(each.is_fitted for each in calibrations):
             self._trust = Trust(None if model.is_ensemble else calibrations[0])
@@ -49,6 +53,7 @@ class Evidence:
         group: str,
         label: str | None,
         smallest_px: float = 0.0,
+        classes: Mapping[str, float] | None = None,
     ) -> None:
         """Add what the model says of an image.
 
@@ -59,6 +64,7 @@ class Evidence:
             group: patient or near-duplicate group.
             label: the class that the data set gives the image.
             smallest_px: smaller candidates are not shown.
+            classes: calibrated probability of each class of the whole image.
         """
         assert case.reference is not None
         image = score_detection(
@@ -70,6 +76,8 @@ class Evidence:
             smallest_px=smallest_px,
         )
         self.images.append(image)
+        told = ToldImage(case_id=case.case_id, group=group, label=label, probability=classes or {})
+        self._told.append(told)
         if self._trust is not None:
             self._trust.add(
                 case.case_id,
@@ -83,9 +91,11 @@ class Evidence:
     def to_document(self, *, is_own_data: bool) -> dict[str, Any]:
         """Return the keys that scorecard.json gets from here; `note` says why one is empty."""
         summary = detection.summarise(self.images)
+        classes = summarise_classes(self._told)
         return {
             "detection": detection.to_document(summary),
             **self._trust_document(is_own_data=is_own_data),
+            "classes": classes and asdict(classes),
         }
 
     def _trust_document(self, *, is_own_data: bool) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from breastseg.backends.onnx.network import onnx_file
 from breastseg.core.errors import InputError
 from breastseg.io.atomic import make_folder, write_bytes
 from breastseg.training.checkpoint import open_run
 from breastseg.training.model import is_ensemble
+from breastseg.workflows.calibrate import onnx_of
 
 
 def export(run: Path, output: Path, *, overwrite: bool = False) -> Path:
@@ -35,7 +35,7 @@ def export(run: Path, output: Path, *, overwrite: bool = False) -> Path:
             f"networks. Export one of them, such as {run / 'fold-1'}."
         )
     opened = open_run(run)
-    data = onnx_file(opened.recipe, opened.weights(), temperature=opened.calibration.temperature)
+    data = onnx_of(opened)
     if output.is_file() and not overwrite:
         if output.read_bytes() == data:
             return output

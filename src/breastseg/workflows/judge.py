@@ -17,7 +17,7 @@ from breastseg.evaluation.case_score import CaseScore, score_case
 from breastseg.evaluation.overlap import Mask
 from breastseg.inference.segment import Prediction, find
 from breastseg.inference.segment_volume import VolumePrediction, VolumeSegmenter
-from breastseg.training.model import Model, OpenModel
+from breastseg.training.model import Model, OpenModel, mean_classes, mean_maps
 from breastseg.workflows.evidence import Evidence
 from breastseg.workflows.volume_evidence import VolumeEvidence
 
@@ -53,7 +53,8 @@ class Judge:
         if self.evidence is None:
             return self._mask(0, case)
         model, sha256 = self.models[0], self.sha256[case.case_id]
-        calibrated, raw = model.probabilities(case.image, sha256=sha256)
+        answers = model.answers(case.image, sha256=sha256)
+        calibrated, raw = mean_maps(answers)
         threshold = self.threshold or model.threshold(sha256)
         self.evidence.add(
             case,
@@ -62,6 +63,7 @@ class Judge:
             threshold=threshold,
             group=self.groups[case.case_id],
             label=label,
+            classes=mean_classes(answers),
         )
         return find(case.case_id, case.image, calibrated, threshold).mask
 

@@ -31,7 +31,14 @@ from breastseg.io.images import read_any_image
 from breastseg.pipeline.search_area import NOT_SEARCHED
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
-from breastseg.training.model import Model, OpenModel, load_model, open_model
+from breastseg.training.model import (
+    Model,
+    OpenModel,
+    load_model,
+    mean_classes,
+    mean_probability,
+    open_model,
+)
 from breastseg.training.shipped import resolve_model
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 
@@ -177,9 +184,14 @@ class _Job:
                 reading=self.reading,
             )
         image, notes = read_any_image(case.image_path, case.frame)
-        threshold = self.folder.maker.threshold
-        probability = self.model.probability(image)
-        prediction = find(case.case_id, image, probability, threshold)
+        answers = self.model.answers(image)
+        prediction = find(
+            case.case_id,
+            image,
+            mean_probability(answers),
+            self.folder.maker.threshold,
+            classes=mean_classes(answers),
+        )
         overlay = _overlay(prediction)
         return self.folder.write_case(prediction, overlay=overlay, sha256=sha256, notes=notes)
 
@@ -263,6 +275,7 @@ def _entry(case: CaseResult) -> PredictionEntry:
         case_id=case.case_id,
         picture=f"{name}/{FIRST_OVERLAY_NAME if case.in_volume else OVERLAY_NAME}",
         lesions=case.lesions,
+        classes=case.classes,
         notes=(*case.notes, *case.searched),
         page=f"{name}/{REPORT_NAME}" if case.in_volume else None,
     )

@@ -16,6 +16,7 @@ from breastseg.pipeline.image_set import ImageSet, prepare_case
 from breastseg.pipeline.volume_preparation import prepare_volume
 from breastseg.pipeline.volume_sets import VolumePatches, WholeVolumes
 from breastseg.pipeline.volume_store import PreparedVolume, save_volume, volume_key
+from breastseg.workflows.image_classes import class_number
 from breastseg.workflows.progress import Reading
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,8 @@ def _told(number: int) -> str:
 def _images(cases: Sequence[CaseFiles], recipe: Recipe, what: str, reading: Reading) -> ImageSet:
     prepared = []
     for done, files in enumerate(cases, start=1):
-        prepared.append(prepare_case(read_case(files), recipe.preprocessing))
+        label = class_number(files, recipe.network.classes)
+        prepared.append(prepare_case(read_case(files), recipe.preprocessing, label))
         reading(what, done, len(cases))
     return ImageSet(prepared)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from breastseg.backends.pretrained import first_weights
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
 from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.recipe import Recipe
@@ -39,6 +40,7 @@ from breastseg.training.notice_file import SIMULATED, save_notice
 from breastseg.training.sketch_file import SKETCHES_NAME, save_sketches
 from breastseg.training.tracking import Listeners, Tracker
 from breastseg.workflows.calibrate import calibrate_run, make_usable
+from breastseg.workflows.image_classes import require_classes
 from breastseg.workflows.prepare import prepared_sets
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
 
@@ -93,10 +95,12 @@ def train(
     Raises:
         LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
         SplitError: too few groups.
-        RecipeError: the network takes volumes or several channels.
+        RecipeError: the network takes volumes or several channels, or tells classes that no
+            image has.
         RunFolderError, OutputError: the run folder.
         HealthError: the training cannot succeed; see training.health.
-        MissingExtraError: the framework is not installed.
+        MissingExtraError: the framework is not installed, or what the recipe's first weights
+            come from.
     """
     _require_known_input(recipe)
     reading = reading or silent_reading
@@ -107,7 +111,9 @@ def train(
         data_set = find_training_data(data, volumes=recipe.volume is not None)
     else:
         data_set = data.data_set
+    require_classes(recipe, data_set)
     backend = _backend(recipe, framework, hardware)
+    backend.load_weights(first_weights(recipe))
     checked = check_data(data_set, reading) if isinstance(data, Path) else data
     split = _split(checked, recipe)
     with only_trainer(path):
@@ -182,6 +188,8 @@ def _resume(
         # Killed before, or begun by an older version.
         save_sketches(run.path, run.content, read_and_sketch(data_set.cases, reading))
     backend = _backend(run.recipe, run.framework, hardware)
+    if not run.state().epoch:  # killed before its first epoch was saved
+        backend.load_weights(first_weights(run.recipe))
     return _train(run, backend, hardware, data_set, listener, reading)
 
 
@@ -190,6 +198,7 @@ def _backend(recipe: Recipe, framework: str, hardware: Hardware) -> Backend:
         network=recipe.network,
         loss=recipe.loss,
         optimisation=recipe.optimisation,
+        class_loss_weight=recipe.class_loss_weight,
         seed=recipe.seed,
         device=hardware.device,
         num_threads=hardware.threads,

@@ -140,3 +140,15 @@ def test_refuses_a_damaged_document(change, message):
     document = Calibration().to_document() | change
     with pytest.raises(InputError, match=message):
         Calibration.from_document(document, source="run/calibration.json")
+
+
+def test_the_class_temperature_is_kept_and_names_the_model_where_there_is_one():
+    plain = Calibration(temperature=2.0)
+    of_classes = dataclasses.replace(plain, class_temperature=1.5)
+    assert Calibration.from_document(of_classes.to_document(), source="x") == of_classes
+    assert "class" not in plain.signature()
+    assert (
+        of_classes.signature() != dataclasses.replace(of_classes, class_temperature=1.6).signature()
+    )
+    with pytest.raises(InputError, match="temperature"):
+        dataclasses.replace(plain, class_temperature=-1.0)

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from breastseg.core.errors import RecipeError
-from breastseg.core.network_recipe import NETWORKS, UNetSpec
+from breastseg.core.network_recipe import NETWORKS, LiteUNetSpec, UNetSpec
 from breastseg.core.recipe import (
     LossTerm,
     Optimisation,
@@ -49,6 +49,9 @@ def test_the_fingerprint_leaves_the_name_out():
         "optimisation.epochs=51",
         "network=unet-1024",
         "network.dimensions=3",
+        "network=unet-lite0",
+        'network.classes=["benign","malignant"]',
+        "class_loss_weight=0.3",
         "network.strides=[[2,2],[2,2],[2,2],[1,2]]",
         "loss=dice",
         "split.test=0.1",
@@ -266,3 +269,40 @@ def test_a_size_that_the_network_cannot_halve_is_refused_with_one_that_fits():
     with pytest.raises(RecipeError, match=r"size=100 must be a multiple of 8.*take 104"):
         smoke().with_settings(["preprocessing.size=100"])
     assert smoke().with_settings(["preprocessing.size=104"]).preprocessing.size == 104
+
+
+# --- networks with an encoder ------------------------------------------------------------------
+
+
+def test_a_network_is_told_by_its_encoder():
+    recipe = Recipe().with_settings(["network=unet-lite0", "network.decoder=[8,8,16,16,32]"])
+    assert recipe.network == LiteUNetSpec(encoder="efficientnet-lite0", decoder=(8, 8, 16, 16, 32))
+    assert recipe.network.channels == (8, 8, 16, 16, 32, 320)
+    assert recipe.network.stride == (32, 32)
+    assert parse_recipe(json.loads(recipe.to_json()), source="file") == recipe
+    assert isinstance(recipe.with_settings(["network=unet-256"]).network, UNetSpec)
+
+
+LITE = {"encoder": "efficientnet-lite0"}
+THREE_D = {"dimensions": 3}
+CT = {"volume": {"spacing_mm": [2, 2, 2], "patch": [32, 32, 32]}}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"network": LITE | {"decder": []}}, r"'network\.decder' .*Did you mean 'decoder'"),
+        ({"network": {"encoder": "resnet50"}}, r"network\.encoder: .*efficientnet-lite0.*resnet50"),
+        ({"network": LITE | {"decoder": [8, 8]}}, r"network\.decoder: .*at least 5"),
+        ({"network": LITE | {"norm": "group", "decoder": [4, 8, 8, 8, 8]}}, "multiple of"),
+        ({"network": LITE, "preprocessing": {"size": 200}}, "take 224"),
+        ({"network": LITE | {"classes": ["benign"]}}, "two names or more"),
+        ({"network": {"classes": ["benign", "benign"]}}, "each once"),
+        ({"initial_weights": "imagenet"}, "network=unet-lite0"),
+        ({"network": LITE, "optimisation": {"deep_supervision": 5}}, "at most 4"),
+        (CT | {"network": THREE_D | {"classes": ["a", "b"]}}, r"set network\.classes=\[\]"),
+    ],
+)
+def test_wrong_networks_with_an_encoder_are_told(document, message):
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(document, source="file")

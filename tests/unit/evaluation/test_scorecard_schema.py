@@ -8,6 +8,7 @@ from breastseg.core.errors import InputError
 from breastseg.core.image import Case, Image
 from breastseg.evaluation import detection, scorecard_schema
 from breastseg.evaluation.case_score import score_case
+from breastseg.evaluation.classification import ToldImage, summarise_classes
 from breastseg.evaluation.inflation import ScoredImage, estimate_inflation
 from breastseg.evaluation.lesion_traits import LesionTraits
 from breastseg.evaluation.matching import score_detection
@@ -73,6 +74,19 @@ def document():
                     [ScoredImage(group="h", dice=0.8)],
                     {"a": "g", "b": "h"},
                     num_train=1,
+                )
+            ),
+            "classes": asdict(
+                summarise_classes(
+                    [
+                        ToldImage(
+                            case_id=label,
+                            group=label,
+                            label=label,
+                            probability={"benign": 0.4, "malignant": 0.6},
+                        )
+                        for label in ("benign", "malignant")
+                    ]
                 )
             ),
             "volumes": asdict(summarise_volumes([found], {"a": [TRAITS]})),

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from breastseg.backends.protocol import NetworkOutput
 from breastseg.core.errors import GeometryError, InputError, WeightsError
 from breastseg.core.image import Image
 from breastseg.core.network_recipe import UNetSpec
@@ -15,15 +16,20 @@ RECIPE = Recipe(
 
 
 class FakeRuntime:
-    """Takes the image for its logits, times a factor."""
+    """Takes the image for its logits, times a factor; of classes it says what it is told to."""
 
-    def __init__(self, factor=4.0):
-        self.factor = factor
+    def __init__(self, factor=4.0, class_logits=None):
+        self.factor, self.class_logits = factor, class_logits
         self.shapes = []
 
     def logits(self, images):
+        return self.predict(images).logits
+
+    def predict(self, images):
         self.shapes.append(images.shape)
-        return images * np.float32(self.factor)
+        told = self.class_logits
+        classes = None if told is None else np.array([told], np.float32)
+        return NetworkOutput(images * np.float32(self.factor), classes)
 
 
 def image_of(pixels, affine=None):
@@ -145,3 +151,32 @@ def test_logits_are_finite_for_a_network_that_is_certain():
 def test_refuses_a_temperature_that_logits_cannot_be_divided_by():
     with pytest.raises(InputError, match="temperature must be a number above 0"):
         Segmenter(RECIPE, FakeRuntime(), 0)
+
+
+TELLING = RECIPE.with_settings(['network.classes=["normal","benign","malignant"]'])
+
+
+def test_classes_of_the_image_are_divided_by_their_own_temperature():
+    image = image_of(disc(32, 32, (16, 16), 5))
+    runtime = FakeRuntime(class_logits=[0.0, 0.0, np.log(4)])
+    plain = Segmenter(TELLING, runtime).predict("case", image).classes
+    assert plain == pytest.approx({"normal": 1 / 6, "benign": 1 / 6, "malignant": 4 / 6})
+    softened = Segmenter(TELLING, runtime, 3.0, 2.0).predict("case", image)
+    assert softened.classes == pytest.approx({"normal": 0.25, "benign": 0.25, "malignant": 0.5})
+    assert Segmenter(RECIPE, FakeRuntime()).predict("case", image).classes == {}
+
+
+def test_class_logits_that_are_not_finite_are_told():
+    runtime = FakeRuntime(class_logits=[0.0, np.nan, 0.0])
+    with pytest.raises(WeightsError, match="finite"):
+        Segmenter(TELLING, runtime).answer(image_of(disc(32, 32, (16, 16), 5)))
+
+
+def test_the_network_runs_once_for_both_maps():
+    runtime = FakeRuntime(8)
+    calibrated, raw = Segmenter(RECIPE, runtime, 2.0).probabilities(
+        image_of(disc(32, 32, (16, 16), 5))
+    )
+    assert len(runtime.shapes) == 1
+    assert raw.max() > calibrated.max()
+    assert raw.min() < calibrated.min()

@@ -56,6 +56,33 @@ def test_the_batches_are_the_same_to_the_bit_for_any_number_of_workers(options):
     assert len(made[0][0]) == 5 * (3 if "distance_of" in options else 2)
 
 
+def labelled_cases():
+    masks = some_cases().cases
+    return ImageSet(
+        [PreparedCase(case.image, case.target, place % 3 - 1) for place, case in enumerate(masks)]
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_each_image_keeps_its_class(workers):
+    """Without augmentation an image is known again by its pixels."""
+    cases = labelled_cases()
+    plain = batching(augmentation=Augmentation(), labelled=True, sampling="balanced")
+    seen = 0
+    with BatchSource(cases, plain, workers=workers) as source:
+        for batch in source.epoch(0):
+            for image, label in zip(batch.images, batch.labels, strict=True):
+                (place,) = (n for n, c in enumerate(cases.cases) if (c.image == image[0]).all())
+                assert label == place % 3 - 1
+                seen += 1
+    assert seen == 10
+
+
+def test_without_classes_batches_bring_no_labels():
+    with BatchSource(labelled_cases(), batching()) as source:
+        assert all(batch.labels is None for batch in source.epoch(0))
+
+
 def test_workers_live_over_the_epochs_and_a_batch_may_be_kept():
     with BatchSource(some_cases(), batching(), workers=1) as source:
         kept = list(source.epoch(0))

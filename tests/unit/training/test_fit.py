@@ -6,9 +6,12 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
+from breastseg.backends.protocol import NetworkOutput
 from breastseg.backends.weights import read_weights
 from breastseg.core.errors import HealthError, OutputError, WeightsError
+from breastseg.core.network_recipe import UNLABELLED
 from breastseg.core.recipe import Schedule
 from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.training.checkpoint import open_run
@@ -512,3 +515,46 @@ def test_validation_without_lesions_or_without_normals_says_so():
     lesion, normal = (validate(Finder(), ImageSet([case([0, x], [0, x])]), 4) for x in (1, 0))
     assert (lesion.dice, lesion.specificity) == (1.0, None)
     assert (normal.dice, normal.specificity) == (0.0, 1.0)
+
+
+class Teller(Finder):
+    """Finds as Finder does, and takes the brightness of an image for its malignancy."""
+
+    def predict(self, images):
+        bright = images.mean(axis=(1, 2, 3))
+        return NetworkOutput(images, np.stack([-bright, bright], axis=1).astype(np.float32))
+
+
+def labelled(found, label):
+    plain = case(found, [1, 0, 0, 0])
+    return PreparedCase(plain.image, plain.target, label)
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_validation_tells_how_well_classes_are_told(batch_size):
+    """Brightness -0.5, 0, 1 and 0.5: of two malignant and one benign, one pair is wrong."""
+    cases = [
+        labelled([1, 0, 0, 0], 1),
+        labelled([1, 1, 0, 0], 0),
+        labelled([1, 1, 1, 1], 1),
+        labelled([1, 1, 1, 0], UNLABELLED),
+    ]
+    names = ("benign", "malignant")
+    found = validate(Teller(), ImageSet(cases), batch_size, classes=names)
+    assert found.malignant_auc == 0.5
+    right = [expit(-1.0), 0.5, expit(2.0)]
+    assert found.class_loss == pytest.approx(-np.log(right).mean())
+    silent = validate(Teller(), ImageSet(cases), batch_size)
+    assert silent.class_loss is silent.malignant_auc is None
+    assert silent.dice == found.dice
+    unknown = validate(Teller(), ImageSet(cases[3:]), batch_size, classes=names)
+    assert unknown.class_loss is unknown.malignant_auc is None
+
+
+def test_class_logits_that_burst_are_noticed():
+    class Burst(Teller):
+        def predict(self, images):
+            return NetworkOutput(images, np.full((len(images), 2), np.nan, np.float32))
+
+    with pytest.raises(FloatingPointError, match="class logits"):
+        validate(Burst(), ImageSet([labelled([1, 0, 0, 0], 1)]), 1, classes=("a", "b"))

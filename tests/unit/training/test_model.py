@@ -10,9 +10,17 @@ from breastseg.core.image import Image
 from breastseg.core.network_recipe import UNetSpec
 from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.datasets.splits import DataSplit
+from breastseg.inference.segment import ImageAnswer, Segmenter
 from breastseg.networks.spec import weight_table
 from breastseg.training.checkpoint import create_run
-from breastseg.training.model import Plan, is_ensemble, load_model, open_model, read_plan
+from breastseg.training.model import (
+    Plan,
+    is_ensemble,
+    load_model,
+    mean_classes,
+    open_model,
+    read_plan,
+)
 
 RECIPE = Recipe(
     name="always",
@@ -180,3 +188,25 @@ def test_a_calibration_of_the_first_version_does_not_rename_a_run(ensemble):
     document = {"schema_version": 1, "operating_threshold": 0.7}
     (ensemble / "fold-1" / "calibration.json").write_text(json.dumps(document))
     assert open_model(ensemble).fingerprint == before
+
+
+def test_classes_of_folds_are_the_mean_of_calibrated_probabilities(ensemble):
+    def answer(logits, temperature):
+        recipe = RECIPE.with_settings(['network.classes=["benign","malignant"]'])
+        square = np.zeros((32, 32), np.float32)
+        return ImageAnswer(
+            square=square,
+            letterbox=None,
+            class_logits=np.array(logits, np.float32),
+            segmenter=Segmenter(recipe, None, class_temperature=temperature),
+        )
+
+    answers = [answer([0.0, np.log(3)], 1.0), answer([np.log(16), 0.0], 2.0)]
+    expected = {"benign": (0.25 + 0.8) / 2, "malignant": (0.75 + 0.2) / 2}
+    assert mean_classes(answers) == pytest.approx(expected)
+    plain = load_model(open_model(ensemble), threads=1).answers(GREY)
+    assert len(plain) == 2
+    assert mean_classes(plain) == {}
+    assert (
+        len(load_model(open_model(ensemble), threads=1).answers(GREY, sha256="content of a")) == 1
+    )

@@ -84,13 +84,13 @@ def scans(tmp_path):
 def num_calls(monkeypatch):
     """How many images the network has seen."""
     calls = []
-    original = OpenVinoRuntime.logits
+    original = OpenVinoRuntime.predict
 
     def counted(self, images):
         calls.append(images)
         return original(self, images)
 
-    monkeypatch.setattr(OpenVinoRuntime, "logits", counted)
+    monkeypatch.setattr(OpenVinoRuntime, "predict", counted)
     return lambda: len(calls)
 
 
@@ -237,7 +237,7 @@ def test_an_interruption_leaves_whole_files_and_the_rest_is_done_later(
     scans, run, tmp_path, monkeypatch
 ):
     output = tmp_path / "out"
-    original, calls = OpenVinoRuntime.logits, []
+    original, calls = OpenVinoRuntime.predict, []
 
     def interrupted(self, images):
         calls.append(images)
@@ -245,7 +245,7 @@ def test_an_interruption_leaves_whole_files_and_the_rest_is_done_later(
             raise KeyboardInterrupt
         return original(self, images)
 
-    monkeypatch.setattr(OpenVinoRuntime, "logits", interrupted)
+    monkeypatch.setattr(OpenVinoRuntime, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
         go(scans, run, output)
     assert set(files_in(output)) == {

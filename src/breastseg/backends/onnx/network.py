@@ -10,20 +10,25 @@ runtime knows that operator, and OpenVINO and ONNX Runtime run it as fast as ops
 GroupNormalization (unet-deep at 192x192, one Zen 4 core, OpenVINO: 50 and 48 ms).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from breastseg import __version__
-from breastseg.core.network_recipe import UNetSpec
+from breastseg.backends.onnx.efficientnet import efficientnet_features
+from breastseg.backends.onnx.graph import Graph
+from breastseg.core.network_recipe import LiteUNetSpec, NetworkSpec, UNetSpec
 from breastseg.core.recipe import Recipe
 from breastseg.networks.spec import NORM_EPSILON, Array, check_weights
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
+CLASS_OUTPUT_NAME = "class_logits"
+
+_CLASS_WEIGHTS = ("classes.weight", "classes.bias")
 
 # What OpenVINO 2022 and ONNX Runtime 1.12 read already; nothing newer is needed.
 _OPSET = 17
@@ -31,13 +36,14 @@ _IR_VERSION = 8
 
 
 def build_onnx(
-    spec: UNetSpec, weights: Mapping[str, Array], *, metadata: Mapping[str, str] | None = None
+    spec: NetworkSpec, weights: Mapping[str, Array], *, metadata: Mapping[str, str] | None = None
 ) -> onnx.ModelProto:
     """Build the network for inference; dropout is left out.
 
     The model maps `image`, float32 (batch, channel, *space) whose sides are multiples of
     `spec.stride`, to `logits`, float32 (batch, 1, *space); space is (row, column), or
-    (slice, row, column).
+    (slice, row, column). Where the network tells classes, a second output is `class_logits`,
+    float32 (batch, class).
 
     Args:
         weights: canonical names, see networks.spec.
@@ -47,14 +53,14 @@ def build_onnx(
         WeightsError: a weight is missing, unknown, of another shape or not finite.
     """
     check_weights(spec, weights, source="the weights for ONNX")
-    graph = _Graph(spec, weights)
-    graph.unet()
+    graph = _UNet(spec, weights)
+    graph.build()
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "breastseg-unet",
             [_value(spec, INPUT_NAME, spec.input_channels)],
-            [_value(spec, OUTPUT_NAME, 1)],
+            _outputs(spec),
             graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", _OPSET)],
@@ -64,19 +70,28 @@ def build_onnx(
         doc_string=_description(spec),
     )
     told = {"breastseg_version": __version__, "stride": _stride_text(spec), **(metadata or {})}
+    if spec.classes:
+        told["classes"] = ",".join(spec.classes)
     helper.set_model_props(model, told)
     onnx.checker.check_model(model)
     return model
 
 
-def onnx_file(recipe: Recipe, weights: Mapping[str, Array], *, temperature: float = 1.0) -> bytes:
+def onnx_file(
+    recipe: Recipe,
+    weights: Mapping[str, Array],
+    *,
+    temperature: float = 1.0,
+    class_temperature: float | None = None,
+) -> bytes:
     """Return the bytes of a `.onnx` file that also says how its input is prepared.
 
-    The same recipe, weights and temperature give the same bytes.
+    The same recipe, weights and temperatures give the same bytes.
 
     Args:
         temperature: of the run's calibration; noted for whoever uses the file, since the graph
-            itself gives logits before it.
+            itself gives logits before it. class_temperature: the same of the classes, before a
+            softmax.
 
     Raises:
         WeightsError: see build_onnx.
@@ -87,126 +102,136 @@ def onnx_file(recipe: Recipe, weights: Mapping[str, Array], *, temperature: floa
         "preprocessing": recipe.preprocessing.model_dump_json(),
         "temperature": f"{temperature:.6g}",
     }
+    if class_temperature is not None:
+        metadata["class_temperature"] = f"{class_temperature:.6g}"
     model = build_onnx(recipe.network, weights, metadata=metadata)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _axes(spec: UNetSpec) -> tuple[str, ...]:
+def _axes(spec: NetworkSpec) -> tuple[str, ...]:
     return ("slices", "rows", "columns")[-spec.dimensions :]
 
 
-def _stride_text(spec: UNetSpec) -> str:
+def _stride_text(spec: NetworkSpec) -> str:
     """Return one number where all axes have the same, else one for each axis: 2,8,8."""
     stride = spec.stride
     return str(stride[0]) if len(set(stride)) == 1 else ",".join(map(str, stride))
 
 
-def _value(spec: UNetSpec, name: str, channels: int) -> onnx.ValueInfoProto:
+def _value(spec: NetworkSpec, name: str, channels: int) -> onnx.ValueInfoProto:
     shape: list[str | int | None] = ["batch", channels, *_axes(spec)]
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def _description(spec: UNetSpec) -> str:
+def _outputs(spec: NetworkSpec) -> list[onnx.ValueInfoProto]:
+    outputs = [_value(spec, OUTPUT_NAME, 1)]
+    if spec.classes:
+        shape: list[str | int | None] = ["batch", len(spec.classes)]
+        told = helper.make_tensor_value_info(CLASS_OUTPUT_NAME, TensorProto.FLOAT, shape)
+        outputs.append(told)
+    return outputs
+
+
+def _description(spec: NetworkSpec) -> str:
     sides = ", ".join(_axes(spec))
     return (
         f"Finds breast lesions. Input: float32 (batch, {spec.input_channels}, {sides}), "
         f"prepared as 'preprocessing' says, {sides} multiples of {_stride_text(spec)}. "
         "Output: logits of the input's size; divided by 'temperature', their sigmoid is the "
         "lesion probability."
+        + (" Second output: logits of 'classes' for the whole image." if spec.classes else "")
     )
 
 
-class _Graph:
-    """Nodes and constants in the order of computation; a value is known by its name."""
+class _UNet(Graph):
+    """A whole network."""
 
-    def __init__(self, spec: UNetSpec, weights: Mapping[str, Array]) -> None:
+    def __init__(self, spec: NetworkSpec, weights: Mapping[str, Array]) -> None:
+        super().__init__(weights)
         self.spec = spec
-        self.weights = weights
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
 
-    def unet(self) -> None:
+    def build(self) -> None:
         """Add the whole network, from INPUT_NAME to OUTPUT_NAME."""
-        latent = len(self.spec.channels) - 1
-        value, skips = INPUT_NAME, []
-        for level in range(latent):
-            value = self._block(f"encoder.{level}", value, level)
-            skips.append(value)
-            stride = self.spec.stride_at(level)
-            value = self._node(
-                "MaxPool", f"encoder.{level}.pool", value, kernel_shape=stride, strides=stride
-            )
-        value = self._block(f"encoder.{latent}", value, latent)
-        for level in reversed(range(latent)):
+        *skips, value = self._features()
+        if self.spec.classes:
+            self._classes(value)
+        for level in reversed(range(len(skips))):
             value = self._up(f"decoder.{level}.up", value, level)
-            value = self._node("Concat", f"decoder.{level}.concat", skips[level], value, axis=1)
+            if (skip := skips[level]) is not None:
+                value = self.node("Concat", f"decoder.{level}.concat", skip, value, axis=1)
             value = self._block(f"decoder.{level}", value, level)
         kernel, bias = self.weights["head.weight"], self.weights["head.bias"]
-        self._convolution("head", value, kernel, bias, output=OUTPUT_NAME)
+        self.convolution("head", value, kernel, bias, output=OUTPUT_NAME)
+
+    def _classes(self, latent: str) -> None:
+        axes = list(range(2, 2 + self.spec.dimensions))
+        pooled = self.node("ReduceMean", "classes.pool", latent, axes=axes, keepdims=0)
+        inputs = [self.constant(name, self.weights[name]) for name in _CLASS_WEIGHTS]
+        self.node("Gemm", "classes", pooled, *inputs, output=CLASS_OUTPUT_NAME, transB=1)
+
+    def _features(self) -> Sequence[Any]:
+        """Return the value that the encoder hands over at each level; None where it has none."""
+        if isinstance(self.spec, LiteUNetSpec):
+            return efficientnet_features(self, INPUT_NAME, self.spec.encoder)
+        return self._encoder(self.spec)
+
+    def _encoder(self, spec: UNetSpec) -> list[str]:
+        """Add the encoder; what each level makes is both skip and way down."""
+        found = [self._block("encoder.0", INPUT_NAME, 0)]
+        for level in range(1, len(spec.channels)):
+            stride, name = spec.stride_at(level - 1), f"encoder.{level - 1}.pool"
+            value = self.node("MaxPool", name, found[-1], kernel_shape=stride, strides=stride)
+            found.append(self._block(f"encoder.{level}", value, level))
+        return found
 
     def _block(self, prefix: str, value: str, level: int) -> str:
         for i in range(self.spec.convolutions_at(level)):
             name = f"{prefix}.block.{i}"
             value = self._normalised_convolution(name, value)
-            value = self._node("Relu", f"{name}.relu", value)
+            value = self.node("Relu", f"{name}.relu", value)
         return value
 
     def _normalised_convolution(self, name: str, value: str) -> str:
         kernel = self.weights[f"{name}.convolution.weight"]
         bias = self.weights[f"{name}.convolution.bias"]
         if self.spec.norm == "batch":
-            kernel, bias = _folded(kernel, bias, self.weights, f"{name}.norm")
-        value = self._convolution(f"{name}.convolution", value, kernel, bias)
+            kernel, bias = self.folded(kernel, bias, f"{name}.norm", NORM_EPSILON)
+        value = self.convolution(f"{name}.convolution", value, kernel, bias)
         return self._group_norm(f"{name}.norm", value) if self.spec.norm == "group" else value
-
-    def _convolution(
-        self, name: str, value: str, kernel: Array, bias: Array, *, output: str | None = None
-    ) -> str:
-        taps = kernel.shape[2:]
-        inputs = (value, self._constant(f"{name}.weight", kernel))
-        return self._node(
-            "Conv",
-            name,
-            *inputs,
-            self._constant(f"{name}.bias", bias),
-            output=output,
-            kernel_shape=taps,
-            pads=[size // 2 for size in taps] * 2,
-        )
 
     def _group_norm(self, name: str, value: str) -> str:
         """Group normalisation. Source: Wu & He 2018, eqs. 1 to 3 and 7."""
         weights = self.weights
         groups = weights[f"{name}.weight"].size // self.spec.channels_per_group
-        shape = self._node("Shape", f"{name}.shape", value)
-        side_by_side = self._constant(f"{name}.groups", np.array([0, groups, -1], np.int64))
-        ones = self._constant(f"{name}.ones", np.ones(groups, np.float32))
-        zeros = self._constant(f"{name}.zeros", np.zeros(groups, np.float32))
+        shape = self.node("Shape", f"{name}.shape", value)
+        side_by_side = self.constant(f"{name}.groups", np.array([0, groups, -1], np.int64))
+        ones = self.constant(f"{name}.ones", np.ones(groups, np.float32))
+        zeros = self.constant(f"{name}.zeros", np.zeros(groups, np.float32))
         along_channels = (1, -1, *(1,) * self.spec.dimensions)
         scale, shift = (
-            self._constant(f"{name}.{part}", weights[f"{name}.{part}"].reshape(along_channels))
+            self.constant(f"{name}.{part}", weights[f"{name}.{part}"].reshape(along_channels))
             for part in ("weight", "bias")
         )
-        value = self._node("Reshape", f"{name}.split", value, side_by_side)
-        value = self._node(
+        value = self.node("Reshape", f"{name}.split", value, side_by_side)
+        value = self.node(
             "InstanceNormalization", f"{name}.whiten", value, ones, zeros, epsilon=NORM_EPSILON
         )
-        value = self._node("Reshape", f"{name}.merge", value, shape)
-        value = self._node("Mul", f"{name}.scale", value, scale)
-        return self._node("Add", f"{name}.shift", value, shift)
+        value = self.node("Reshape", f"{name}.merge", value, shape)
+        value = self.node("Mul", f"{name}.scale", value, scale)
+        return self.node("Add", f"{name}.shift", value, shift)
 
     def _up(self, name: str, value: str, level: int) -> str:
         kernel, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         stride = self.spec.stride_at(level)
         if self.spec.upsampling == "transposed":
             # ONNX has transposed kernels as (in, out, *space); ours are (out, in, *space).
-            taps = self._constant(f"{name}.weight", np.swapaxes(kernel, 0, 1))
-            bias_name = self._constant(f"{name}.bias", bias)
-            return self._node(
+            taps = self.constant(f"{name}.weight", np.swapaxes(kernel, 0, 1))
+            bias_name = self.constant(f"{name}.bias", bias)
+            return self.node(
                 "ConvTranspose", name, value, taps, bias_name, kernel_shape=stride, strides=stride
             )
-        scales = self._constant(f"{name}.scales", np.array([1, 1, *stride], np.float32))
-        value = self._node(
+        scales = self.constant(f"{name}.scales", np.array([1, 1, *stride], np.float32))
+        value = self.node(
             "Resize",
             f"{name}.resize",
             value,
@@ -215,29 +240,4 @@ class _Graph:
             mode="linear",
             coordinate_transformation_mode="half_pixel",
         )
-        return self._convolution(name, value, kernel, bias)
-
-    def _constant(self, name: str, values: np.ndarray[Any, Any]) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def _node(
-        self, operator: str, name: str, *inputs: str, output: str | None = None, **attributes: Any
-    ) -> str:
-        output = output or f"{name}.output"
-        self.nodes.append(helper.make_node(operator, inputs, [output], name, **attributes))
-        return output
-
-
-def _folded(
-    kernel: Array, bias: Array, weights: Mapping[str, Array], norm: str
-) -> tuple[Array, Array]:
-    """Return the convolution that does its own batch normalisation with stored statistics."""
-    wide = {part: weights[f"{norm}.{part}"].astype(np.float64) for part in _BATCH_NORM_PARTS}
-    ratio = wide["weight"] / np.sqrt(wide["variance"] + NORM_EPSILON)
-    shift = wide["bias"] - wide["mean"] * ratio
-    folded_kernel = kernel * ratio.reshape(-1, *(1,) * (kernel.ndim - 1))
-    return folded_kernel.astype(np.float32), (bias * ratio + shift).astype(np.float32)
-
-
-_BATCH_NORM_PARTS = ("weight", "bias", "mean", "variance")
+        return self.convolution(name, value, kernel, bias)

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from breastseg.backends.protocol import (
     BackendConfig,
     Logits,
+    NetworkOutput,
     Precision,
     distance_for,
+    labels_for,
     precision_of,
 )
-from breastseg.backends.pytorch.losses import deeply_supervised_loss
+from breastseg.backends.pytorch.losses import class_cross_entropy, deeply_supervised_loss
 from breastseg.backends.pytorch.memory import keep_freed_memory
 from breastseg.backends.pytorch.network import UNet
 from breastseg.backends.pytorch.optimiser import Optimiser
@@ -66,8 +68,13 @@ class Engine:
 
     def _loss(self, batch: Batch) -> Tensor:
         with self._autocast():
-            logits = self._network.supervised(self._inputs(batch.images))
-        return deeply_supervised_loss(self._config.loss, logits, self._targets(batch))
+            found = self._network.outputs(self._inputs(batch.images), supervised=True)
+        loss = deeply_supervised_loss(self._config.loss, found.levels, self._targets(batch))
+        labels = labels_for(self._config.network, batch)
+        if labels is None or found.classes is None:
+            return loss
+        of_classes = class_cross_entropy(found.classes, torch.from_numpy(labels).to(self.device))
+        return loss + self._config.class_loss_weight * of_classes
 
     def _targets(self, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
         """Return target and distance of each supervised level, the image's resolution first."""
@@ -85,14 +92,20 @@ class Engine:
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
-    @torch.inference_mode()
     def predict_logits(self, images: Images) -> Logits:
         """See Backend.predict_logits."""
+        return self.predict(images).logits
+
+    @torch.inference_mode()
+    def predict(self, images: Images) -> NetworkOutput:
+        """See Backend.predict."""
         self._network.eval()
         inputs = self._inputs(pad_to_stride(images, self._config.network.stride))
         with self._autocast():
-            logits: Tensor = self._network(inputs)
-        return cropped_to(logits.float().cpu().numpy(), images.shape)
+            found = self._network.outputs(inputs)
+        logits = cropped_to(found.levels[0].float().cpu().numpy(), images.shape)
+        classes = found.classes
+        return NetworkOutput(logits, None if classes is None else classes.float().cpu().numpy())
 
     def _inputs(self, images: Images) -> Tensor:
         return (

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int16
 from torch import Tensor, nn
 from torch.nn import functional
 
-from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.network_recipe import NetworkSpec, UNetSpec
 from breastseg.networks.spec import BATCH_NORM_MOMENTUM, DROPOUT_STEPS, NORM_EPSILON
 
 Features = Float[Tensor, "batch channel *space"]
@@ -32,7 +32,7 @@ def pool(features: Features, stride: tuple[int, ...]) -> Features:
     return {2: functional.max_pool2d, 3: functional.max_pool3d}[len(stride)](features, stride)
 
 
-def make_norm(spec: UNetSpec, channels: int) -> nn.Module:
+def make_norm(spec: NetworkSpec, channels: int) -> nn.Module:
     """Return the normalisation layer of the spec, or nothing."""
     if spec.norm == "group":
         return nn.GroupNorm(channels // spec.channels_per_group, channels, eps=NORM_EPSILON)
@@ -76,7 +76,7 @@ def _random_bits(features: Features) -> Int16[Tensor, "batch channel *space"]:
 class ConvolutionUnit(nn.Module):
     """Convolution with the kernel of its level, normalisation, ReLU."""
 
-    def __init__(self, spec: UNetSpec, inputs: int, level: int) -> None:
+    def __init__(self, spec: NetworkSpec, inputs: int, level: int) -> None:
         super().__init__()
         outputs = spec.channels[level]
         self.convolution = make_convolution(inputs, outputs, spec.kernel_at(level))
@@ -87,7 +87,7 @@ class ConvolutionUnit(nn.Module):
         return functional.relu(self.norm(self.convolution(features)), inplace=True)
 
 
-def make_block(spec: UNetSpec, inputs: int, level: int) -> nn.Sequential:
+def make_block(spec: NetworkSpec, inputs: int, level: int) -> nn.Sequential:
     """Return the convolutions of one level."""
     outputs = spec.channels[level]
     count = spec.convolutions_at(level)
@@ -97,19 +97,39 @@ def make_block(spec: UNetSpec, inputs: int, level: int) -> nn.Sequential:
 
 
 class EncoderLevel(nn.Module):
-    """A block; what it returns is both the skip connection and the way down."""
+    """Pooling from the level above, where there is one, its dropout, and a block."""
 
     def __init__(self, spec: UNetSpec, inputs: int, level: int) -> None:
         super().__init__()
+        self._stride = spec.stride_at(level - 1) if level else None
+        self.dropout = Dropout(spec.dropout_at(level - 1) if level else 0.0)
         self.block = make_block(spec, inputs, level)
 
     def forward(self, features: Features) -> Features:
-        """Keep the resolution."""
+        """Return features at the level's resolution."""
+        if self._stride is not None:
+            features = self.dropout(pool(features, self._stride))
         block: Features = self.block(features)
         return block
 
 
-def make_head(spec: UNetSpec, inputs: int) -> nn.Module:
+class PlainEncoder(nn.ModuleList):
+    """The levels of a U-Net's encoder; what each returns is both skip and way down."""
+
+    def __init__(self, spec: UNetSpec) -> None:
+        inputs = (spec.input_channels, *spec.channels[:-1])
+        levels = (EncoderLevel(spec, channels, level) for level, channels in enumerate(inputs))
+        super().__init__(levels)
+
+    def forward(self, images: Features) -> list[Features]:
+        """Return the features of each level, the image's resolution first."""
+        found: list[Features] = []
+        for level in self:
+            found.append(level(found[-1] if found else images))
+        return found
+
+
+def make_head(spec: NetworkSpec, inputs: int) -> nn.Module:
     """Return the convolution of one tap to logits; to_logits calls it."""
     return make_convolution(inputs, 1, (1,) * spec.dimensions)
 
@@ -121,13 +141,29 @@ def to_logits(head: nn.Module, features: Features) -> Features:
     return logits
 
 
+def make_classes(spec: NetworkSpec) -> nn.Module | None:
+    """Return what tells the classes of an image from pooled features, if the network does."""
+    return nn.Linear(spec.channels[-1], len(spec.classes)) if spec.classes else None
+
+
+def to_class_logits(
+    classes: nn.Module | None, latent: Features
+) -> Float[Tensor, "batch classes"] | None:
+    """Tell the classes from the mean of the latent features, in float32."""
+    if classes is None:
+        return None
+    with torch.autocast(latent.device.type, enabled=False):
+        logits: Tensor = classes(latent.float().flatten(2).mean(dim=2))
+    return logits
+
+
 class DecoderLevel(nn.Module):
-    """Return to the resolution of the skip, concatenate with it, convolve.
+    """Return to the resolution of the skip, concatenate with it where there is one, convolve.
 
     supervised: whether the level has a head of its own, which the network calls in training.
     """
 
-    def __init__(self, spec: UNetSpec, level: int, *, supervised: bool) -> None:
+    def __init__(self, spec: NetworkSpec, level: int, *, supervised: bool) -> None:
         super().__init__()
         deeper, outputs = spec.channels[level + 1], spec.channels[level]
         self._stride = spec.stride_at(level)
@@ -139,14 +175,16 @@ class DecoderLevel(nn.Module):
             size = cast(Any, self._stride)
             self.up = _TRANSPOSED[spec.dimensions](deeper, outputs, kernel_size=size, stride=size)
         self.dropout = Dropout(spec.dropout_at(level))
-        self.block = make_block(spec, 2 * outputs, level)
+        self.block = make_block(spec, spec.skip_channels_at(level) + outputs, level)
         self.head = make_head(spec, outputs) if supervised else None
 
-    def forward(self, features: Features, skip: Features) -> Features:
-        """Return features at the resolution of the skip."""
+    def forward(self, features: Features, skip: Features | None) -> Features:
+        """Return features at the resolution of the level."""
         if self._interpolates:
             features = _interpolated(features, self._stride)
-        joined = torch.cat([skip, self.up(features)], dim=1)
+        joined = self.up(features)
+        if skip is not None:
+            joined = torch.cat([skip, joined], dim=1)
         block: Features = self.block(self.dropout(joined))
         return block
 

@@ -5,11 +5,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
 from breastseg.core.loss_terms import LossTerm
+from breastseg.core.network_recipe import UNLABELLED
 from breastseg.networks.deep_supervision import level_weights
 from breastseg.networks.losses import SMOOTH, needs_distance, num_hardest
 from breastseg.networks.losses.overlap import STEEPEST
@@ -17,6 +18,7 @@ from breastseg.networks.losses.overlap import STEEPEST
 Logits = Float[Tensor, "batch channel *space"]
 Target = Float[Tensor, "batch channel *space"]
 Distance = Float[Tensor, "batch channel *space"]
+ClassLogits = Float[Tensor, "batch classes"]
 PerPixel = Float[Tensor, "batch channel *space"]
 PerImage = Float[Tensor, " batch"]
 Loss = Float[Tensor, ""]
@@ -244,6 +246,12 @@ def total_loss(
         value = LOSSES[term.name](wide, compared, **term.parameters.model_dump())
         losses.append(term.weight * value)
     return torch.stack(losses).sum()
+
+
+def class_cross_entropy(logits: ClassLogits, labels: Int64[Tensor, " batch"]) -> Loss:
+    """See networks.classification.class_cross_entropy."""
+    losses = functional.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="none")
+    return losses.mean()
 
 
 def deeply_supervised_loss(

@@ -8,7 +8,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from breastseg.core.recipe import Optimisation
-from breastseg.networks.spec import Weight
+from breastseg.networks.weight import Weight
 
 Array = Float32[np.ndarray, "..."]
 View = Callable[[str, Tensor], Tensor]

@@ -9,17 +9,21 @@ from jaxtyping import Float32
 
 from breastseg.backends.protocol import (
     BackendConfig,
+    Labels,
     Logits,
+    NetworkOutput,
     Precision,
     distance_for,
+    labels_for,
     precision_of,
 )
-from breastseg.backends.tensorflow.losses import deeply_supervised_loss
+from breastseg.backends.tensorflow.losses import class_cross_entropy, deeply_supervised_loss
 from breastseg.backends.tensorflow.network import build_unet
 from breastseg.backends.tensorflow.optimiser import Optimiser
 from breastseg.core.errors import InputError
 from breastseg.networks.deep_supervision import coarser_targets
-from breastseg.networks.spec import Weight, check_weights, initial_weights, weight_table
+from breastseg.networks.spec import check_weights, initial_weights, weight_table
+from breastseg.networks.weight import Weight
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import cropped_to, pad_to_stride
 
@@ -34,6 +38,8 @@ _ATTRIBUTES = {
     "convolution.bias": "bias",
     "up.bias": "bias",
     "head.bias": "bias",
+    "classes.weight": "kernel",
+    "classes.bias": "bias",
     "norm.weight": "gamma",
     "norm.bias": "beta",
     "norm.mean": "moving_mean",
@@ -80,7 +86,8 @@ class Engine:
                 return self._accumulated_step(batch, step, coefficients)
             self._seed_dropout(step)
             images = _channels_last(batch.images)
-            return float(self._compiled_step(images, self._targets(batch), coefficients))
+            targets, labels = self._targets(batch), labels_for(self._config.network, batch)
+            return float(self._compiled_step(images, targets, _labels(labels), coefficients))
 
     def _accumulated_step(
         self, batch: Batch, step: int, coefficients: tuple[tf.Tensor, ...]
@@ -90,7 +97,8 @@ class Engine:
         for number, (part, share) in enumerate(batch.parts(self._config.optimisation.accumulation)):
             self._seed_dropout(step, number)
             images = _channels_last(part.images)
-            loss, found = self._compiled_gradients(images, self._targets(part))
+            labels = labels_for(self._config.network, part)
+            loss, found = self._compiled_gradients(images, self._targets(part), _labels(labels))
             gradients = [sum_ + share * each for sum_, each in zip(gradients, found, strict=True)]
             total += share * float(loss)
         self._compiled_update(gradients, coefficients)
@@ -101,17 +109,26 @@ class Engine:
         self._dropout_seed.assign(seed.astype(np.int32))
 
     def _step(
-        self, images: tf.Tensor, targets: _Targets, coefficients: tuple[tf.Tensor, ...]
+        self,
+        images: tf.Tensor,
+        targets: _Targets,
+        labels: tf.Tensor | None,
+        coefficients: tuple[tf.Tensor, ...],
     ) -> tf.Tensor:
-        loss, gradients = self._gradients(images, targets)
+        loss, gradients = self._gradients(images, targets, labels)
         self._optimiser.apply(gradients, coefficients)
         return loss
 
-    def _gradients(self, images: tf.Tensor, targets: _Targets) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _gradients(
+        self, images: tf.Tensor, targets: _Targets, labels: tf.Tensor | None
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             # Keras takes a list of one out of its list.
             logits = tf.nest.flatten(self._models.supervised(images, training=True))
-            loss = deeply_supervised_loss(self._config.loss, logits, targets)
+            loss = deeply_supervised_loss(self._config.loss, logits[: len(targets)], targets)
+            if labels is not None:
+                of_classes = class_cross_entropy(logits[-1], labels)
+                loss = loss + self._config.class_loss_weight * of_classes
         return loss, tape.gradient(loss, self._optimiser.variables)
 
     def _targets(self, batch: Batch) -> _Targets:
@@ -126,13 +143,20 @@ class Engine:
 
     def predict_logits(self, images: Images) -> Logits:
         """See Backend.predict_logits."""
+        return self.predict(images).logits
+
+    def predict(self, images: Images) -> NetworkOutput:
+        """See Backend.predict."""
         padded = pad_to_stride(images, self._config.network.stride)
         with tf.device(self._place):
-            compiled = self._compiled_logits(tf.constant(np.moveaxis(padded, 1, -1)))
-        return cropped_to(np.moveaxis(compiled.numpy(), -1, 1), images.shape)
+            found = self._compiled_logits(tf.constant(np.moveaxis(padded, 1, -1)))
+        logits, *classes = (array.numpy() for array in found)
+        inside = cropped_to(np.moveaxis(logits, -1, 1), images.shape)
+        return NetworkOutput(inside, classes[0] if classes else None)
 
-    def _logits(self, images: tf.Tensor) -> tf.Tensor:
-        return self._models.network(images, training=False)
+    def _logits(self, images: tf.Tensor) -> list[tf.Tensor]:
+        found: list[tf.Tensor] = tf.nest.flatten(self._models.network(images, training=False))
+        return found
 
     def weights(self) -> Mapping[str, Array]:
         """See Backend.weights."""
@@ -170,6 +194,10 @@ def _channels_last(array: Array | None) -> tf.Tensor | None:
     return None if array is None else tf.constant(np.moveaxis(array, 1, -1))
 
 
+def _labels(labels: Labels | None) -> tf.Tensor | None:
+    return None if labels is None else tf.constant(labels, tf.int32)
+
+
 def _set_threads(num_threads: int | None) -> None:
     """Set the CPU threads, which TensorFlow allows only before its first operation."""
     if num_threads is None or num_threads == tf.config.threading.get_intra_op_parallelism_threads():
@@ -202,14 +230,18 @@ def _variables(model: Any, config: BackendConfig) -> dict[Weight, tf.Variable]:
 
 
 def _to_canonical(weight: Weight, array: Array) -> Array:
-    """Turn a Keras kernel, (*space, in, out) or transposed (*space, out, in)."""
+    """Turn a Keras kernel: (*space, in, out), or transposed and depthwise (*space, out, in)."""
     if weight.role != "kernel":
         return array
-    last = (-2, -1) if weight.transposed else (-1, -2)
-    return np.ascontiguousarray(np.moveaxis(array, last, (0, 1)))
+    return np.ascontiguousarray(np.moveaxis(array, _kernel_axes(weight), (0, 1)))
 
 
 def _from_canonical(weight: Weight, array: Array) -> Array:
     if weight.role != "kernel":
         return array
-    return np.moveaxis(array, (0, 1), (-2, -1) if weight.transposed else (-1, -2))
+    return np.moveaxis(array, (0, 1), _kernel_axes(weight))
+
+
+def _kernel_axes(weight: Weight) -> tuple[int, int]:
+    """Return where Keras has the first two axes of a canonical kernel."""
+    return (-2, -1) if weight.transposed or weight.depthwise else (-1, -2)

@@ -5,12 +5,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from breastseg.core.network_recipe import UNetSpec
+from breastseg.core.network_recipe import NetworkSpec
 from breastseg.networks.spec import BATCH_NORM_MOMENTUM, DROPOUT_STEPS, NORM_EPSILON
 
 
 class _Normalisation(keras.layers.Layer):  # type: ignore[misc]  # keras has no type hints
     """Scale and shift per channel around normalised features; statistics in float32."""
+
+    def __init__(self, epsilon: float = NORM_EPSILON, **layer: Any) -> None:
+        super().__init__(**layer)
+        self.epsilon = epsilon
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         channels = (shape[-1],)
@@ -18,7 +22,7 @@ class _Normalisation(keras.layers.Layer):  # type: ignore[misc]  # keras has no 
         self.beta = self.add_weight(channels, "zeros", dtype="float32", name="beta")
 
     def _apply(self, features: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
-        scale = tf.math.rsqrt(variance + NORM_EPSILON) * self.gamma
+        scale = tf.math.rsqrt(variance + self.epsilon) * self.gamma
         shift = self.beta - mean * scale
         return features * tf.cast(scale, features.dtype) + tf.cast(shift, features.dtype)
 
@@ -150,7 +154,7 @@ def _refined_slices(features: tf.Tensor, step: int) -> tf.Tensor:
     return tf.reshape(finer, tf.concat([shape[:1], size, shape[2:]], axis=0))
 
 
-def make_norm(spec: UNetSpec, channels: int, **layer: Any) -> keras.layers.Layer | None:
+def make_norm(spec: NetworkSpec, channels: int, **layer: Any) -> keras.layers.Layer | None:
     """Return the normalisation layer of the spec, or nothing."""
     if spec.norm == "group":
         return GroupNormalization(channels // spec.channels_per_group, **layer)

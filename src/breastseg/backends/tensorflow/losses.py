@@ -7,6 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from breastseg.core.loss_terms import LossTerm
+from breastseg.core.network_recipe import UNLABELLED
 from breastseg.networks.deep_supervision import level_weights
 from breastseg.networks.losses import SMOOTH, needs_distance
 from breastseg.networks.losses.overlap import STEEPEST
@@ -244,6 +245,13 @@ def total_loss(
         value = LOSSES[term.name](wide, compared, **term.parameters.model_dump())
         losses.append(term.weight * value)
     return tf.add_n(losses)
+
+
+def class_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """See networks.classification.class_cross_entropy."""
+    places = tf.maximum(labels, 0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=places, logits=logits)
+    return tf.reduce_mean(tf.where(labels == UNLABELLED, 0.0, losses))
 
 
 def deeply_supervised_loss(

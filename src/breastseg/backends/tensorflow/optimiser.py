@@ -12,7 +12,7 @@ import tensorflow as tf
 from jaxtyping import Float32
 
 from breastseg.core.recipe import Optimisation
-from breastseg.networks.spec import Weight
+from breastseg.networks.weight import Weight
 
 Array = Float32[np.ndarray, "..."]
 
