@@ -212,6 +212,21 @@ class OpenModel:
             classes=mean_classes(answers),
         )
 
+    def find(self, case_id: str, image: Image, threshold: float | None = None) -> Prediction:
+        """Find the lesions of a picture by all members together; see predict.
+
+        Args:
+            threshold: in (0, 1]; the model's own where None.
+        """
+        answers = self.answers(image)
+        return find(
+            case_id,
+            image,
+            mean_probability(answers),
+            threshold or self.model.operating_threshold,
+            classes=mean_classes(answers),
+        )
+
     def predict_volume(
         self,
         case_id: str,

@@ -25,21 +25,14 @@ from breastseg.inference.prediction_folder import (
     PredictionFolder,
 )
 from breastseg.inference.runtime import Device, Precision
-from breastseg.inference.segment import Prediction, find
+from breastseg.inference.segment import Prediction
 from breastseg.io.atomic import write_text
-from breastseg.io.images import read_any_image
 from breastseg.pipeline.search_area import NOT_SEARCHED
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
-from breastseg.training.model import (
-    Model,
-    OpenModel,
-    load_model,
-    mean_classes,
-    mean_probability,
-    open_model,
-)
+from breastseg.training.model import Model, OpenModel, load_model, open_model
 from breastseg.training.shipped import resolve_model
+from breastseg.workflows.predict_case import read_scan_of, require_fit
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 
 _log = logging.getLogger("breastseg.predict")
@@ -167,7 +160,7 @@ class _Job:
             InputError: the case cannot be predicted; others may.
             OutputError: a result cannot be written.
         """
-        _require_fit(case, self.model.model)
+        require_fit(case, self.model.model)
         sha256 = case.sha256()
         if finished := self._finished(case.case_id, sha256):
             return finished
@@ -183,15 +176,8 @@ class _Job:
                 with_probability=self.with_probability,
                 reading=self.reading,
             )
-        image, notes = read_any_image(case.image_path, case.frame)
-        answers = self.model.answers(image)
-        prediction = find(
-            case.case_id,
-            image,
-            mean_probability(answers),
-            self.folder.maker.threshold,
-            classes=mean_classes(answers),
-        )
+        image, notes = read_scan_of(case)
+        prediction = self.model.find(case.case_id, image, self.folder.maker.threshold)
         overlay = _overlay(prediction)
         return self.folder.write_case(prediction, overlay=overlay, sha256=sha256, notes=notes)
 
@@ -202,26 +188,10 @@ class _Job:
         return self.folder.finished(case_id, sha256, also=also)
 
 
-def _require_fit(case: CaseFiles, model: Model) -> None:
-    """Refuse a case that the model is not for; a file that cannot be read, as such."""
-    if case.is_volume == model.of_volumes:
-        return
-    if not case.is_volume:
-        read_any_image(case.image_path, case.frame)
-        raise InputError(
-            f"{case.image_path}: the model {model.path.name} is one for CT volumes, and this is a "
-            "picture. Give a DICOM CT series or a NIfTI volume, or choose a model for pictures."
-        )
-    raise InputError(
-        f"{case.image_path}: the model {model.path.name} is one for pictures, and this is a CT "
-        "volume. Give pictures or DICOM ultrasound, or choose a model for CT volumes."
-    )
-
-
 def _refuse_all_unfit(cases: Sequence[CaseFiles], model: Model) -> None:
     """Refuse scans of which none is what the model is for; single ones fail alone."""
     if all(case.is_volume != model.of_volumes for case in cases):
-        _require_fit(cases[0], model)
+        require_fit(cases[0], model)
 
 
 def _overlay(prediction: Prediction) -> bytes:

@@ -16,55 +16,14 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 
 from breastseg.core.errors import InputError, LayoutError, OutputError, RunFolderError
-from breastseg.core.network_recipe import UNetSpec
-from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.core.series import series_case_id
-from breastseg.datasets.splits import DataSplit
 from breastseg.inference.runtime import OpenVinoRuntime
-from breastseg.networks.spec import weight_table
-from breastseg.training.checkpoint import create_run
 from breastseg.workflows.predict import predict
+from tests.bright_pictures import make_run, picture
 from tests.dicom_phantom import base_dataset, put, set_pixels, write_series
 
 ULTRASOUND_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
-
-RECIPE = Recipe(
-    name="bright",
-    network=UNetSpec(channels=(1, 1), convolutions=1),
-    preprocessing=Preprocessing(size=64),
-)
-
-
-def bright_finder(brightness=1.0):
-    """Weights by hand: logit = 10 (pixel - brightness), in standard deviations of the image."""
-    weights = {
-        weight.name: np.zeros(weight.shape, np.float32) for weight in weight_table(RECIPE.network)
-    }
-    weights["encoder.0.block.0.convolution.weight"][0, 0, 1, 1] = 1
-    weights["decoder.0.block.0.convolution.weight"][0, 0, 1, 1] = 1
-    weights["head.weight"][...] = 10
-    weights["head.bias"][...] = -10 * brightness
-    return weights
-
-
-def make_run(path, **kwargs):
-    split = DataSplit(method="none", parts={}, groups={})
-    run = create_run(
-        path, recipe=RECIPE, split=split, environment={"framework": "tensorflow"}, content={}
-    )
-    run.save_best(bright_finder(**kwargs))
-    return path
-
-
-def picture(path, *, rows=40, columns=60, squares=((10, 20, 12),)):
-    """A dark picture with bright squares (row, column, side)."""
-    pixels = np.full((rows, columns), 20, np.uint8)
-    for row, column, side in squares:
-        pixels[row : row + side, column : column + side] = 220
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Pillow.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture
