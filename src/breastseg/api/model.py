@@ -35,7 +35,8 @@ def load(
         MissingExtraError: the device needs a package that is not installed.
     """
     chosen = open_model(resolve_model(Path(model_or_run)))
-    return Model(load_model(chosen, device=device, threads=threads, precision=precision))
+    opened = load_model(chosen, device=device, threads=threads, precision=precision, cached=True)
+    return Model(opened)
 
 
 class Model:

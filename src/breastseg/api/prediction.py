@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float32, Int32, UInt8
 from breastseg.core.errors import InputError
 from breastseg.core.image import Image
 from breastseg.core.lesion import Lesion
-from breastseg.inference import segment, segment_volume
-from breastseg.inference.volume_finding import VolumeFinding, findings_of
+from breastseg.inference import segment
 from breastseg.io.raster import encode_png
 from breastseg.report.overlays import draw_overlay
 
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_DPI = 100
+    from breastseg.inference.segment_volume import VolumePrediction
+    from breastseg.inference.volume_finding import VolumeFinding
 
-Found = segment.Prediction | segment_volume.VolumePrediction
+_DPI = 100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -39,10 +39,10 @@ class Prediction:
     notice: what every reader must know of the model; None where nothing.
     """
 
-    lesions: tuple[Lesion | VolumeFinding, ...]
+    lesions: "tuple[Lesion | VolumeFinding, ...]"
     notes: tuple[str, ...]
     notice: str | None
-    found: Found
+    found: "segment.Prediction | VolumePrediction"
 
     @classmethod
     def of_picture(
@@ -53,9 +53,12 @@ class Prediction:
 
     @classmethod
     def of_volume(
-        cls, found: segment_volume.VolumePrediction, *, notes: tuple[str, ...], notice: str | None
+        cls, found: "VolumePrediction", *, notes: tuple[str, ...], notice: str | None
     ) -> Self:
         """Wrap what was found in a CT, with the place of each lesion in the breast."""
+        # Whoever predicts pictures need not wait for what volumes need.
+        from breastseg.inference.volume_finding import findings_of
+
         notes = (*notes, *found.in_words())
         return cls(lesions=findings_of(found), notes=notes, notice=notice, found=found)
 
@@ -141,9 +144,7 @@ class Prediction:
         return cast("Figure", axes.figure)
 
 
-def _planes(
-    found: segment_volume.VolumePrediction, number: int
-) -> UInt8[np.ndarray, "rows columns 3"]:
+def _planes(found: "VolumePrediction", number: int) -> UInt8[np.ndarray, "rows columns 3"]:
     from breastseg.report.volume_planes import Viewer
     from breastseg.report.volume_views import Style, lesion_picture, middle_picture
 

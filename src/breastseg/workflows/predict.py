@@ -27,7 +27,6 @@ from breastseg.inference.prediction_folder import (
 from breastseg.inference.runtime import Device, Precision
 from breastseg.inference.segment import Prediction
 from breastseg.io.atomic import write_text
-from breastseg.pipeline.search_area import NOT_SEARCHED
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
 from breastseg.training.model import Model, OpenModel, load_model, open_model
@@ -56,6 +55,10 @@ class PredictionResult:
 
     def empty_searches(self) -> tuple[str, ...]:
         """Say of each volume without any place to search why there was none."""
+        if not any(case.searched for case in self.cases):
+            return ()
+        from breastseg.pipeline.search_area import NOT_SEARCHED
+
         return tuple(
             f"{case.case_id}: {' '.join(case.searched)}"
             for case in self.cases
@@ -134,7 +137,7 @@ def predict(
     folder = PredictionFolder(output, maker)
     if not overwrite:
         folder.refuse_others(case.case_id for case in found.cases)
-    loaded = load_model(chosen, device=device, threads=threads, precision=precision)
+    loaded = load_model(chosen, device=device, threads=threads, precision=precision, cached=True)
     job = _Job(folder, loaded, overwrite, with_probability, reading)
     with log_file(output):
         result = _predict_all(found, job, reading)
