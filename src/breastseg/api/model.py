@@ -10,6 +10,7 @@ from breastseg.core.lesion import check_threshold
 from breastseg.inference.runtime import Device, Precision
 from breastseg.training.model import OpenModel, load_model, open_model
 from breastseg.training.shipped import resolve_model
+from breastseg.workflows.streaming import cases_at_once, in_order
 
 
 def load(
@@ -36,14 +37,15 @@ def load(
     """
     chosen = open_model(resolve_model(Path(model_or_run)))
     opened = load_model(chosen, device=device, threads=threads, precision=precision, cached=True)
-    return Model(opened)
+    return Model(opened, at_once=1 if chosen.of_volumes else cases_at_once(threads))
 
 
 class Model:
-    """A loaded model, made by `load`; one thread at a time may use it."""
+    """A loaded model, made by `load`; threads that use it wait for each other at the network."""
 
-    def __init__(self, opened: OpenModel) -> None:
+    def __init__(self, opened: OpenModel, *, at_once: int = 1) -> None:
         self._opened = opened
+        self._at_once = at_once
 
     def __repr__(self) -> str:
         kind = "CT volumes" if self.of_volumes else "pictures"
@@ -104,10 +106,12 @@ class Model:
     def predict_many(
         self, images_or_paths: Iterable[Scan], *, threshold: float | None = None
     ) -> Iterator[Prediction]:
-        """Find the lesions of many scans, one after the other as they are asked for.
+        """Find the lesions of many scans, one after the other in their order.
 
-        Nothing is kept of a scan that was handed out. The first that cannot be predicted raises
-        its error and ends the iteration; whoever wants to go on calls `predict` for each.
+        They are predicted as they are asked for, and of pictures a few ahead in threads, unless
+        `load` was told to take one. Nothing is kept of a scan that was handed out. The first
+        that cannot be predicted raises its error and ends the iteration; whoever wants to go on
+        calls `predict` for each.
 
         Args:
             images_or_paths: as of `predict`; a folder stands for all scans that
@@ -119,7 +123,10 @@ class Model:
         """
         _check(threshold)
         sources = (source for each in images_or_paths for source in sources_of(each))
-        return (self._predict(source, threshold) for source in sources)
+        finished = in_order(
+            lambda source: self._predict(source, threshold), sources, at_once=self._at_once
+        )
+        return (each.result() for each in finished)
 
     def _predict(
         self, source: Source, threshold: float | None, spacing_mm: Spacing | None = None

@@ -3,6 +3,7 @@
 Neither is imported before a network is opened.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
@@ -24,7 +25,7 @@ RuntimeName = Literal["openvino", "onnxruntime"]
 
 
 class Runtime(Protocol):
-    """A network ready to be used. One call at a time."""
+    """A network ready to be used; calls of several threads wait for each other."""
 
     def logits(self, images: Images) -> Logits:
         """Return the logits of images of any size, on their own grid.
@@ -136,6 +137,7 @@ class OpenVinoRuntime:
             key = compiled_models.key_of(core, spec, weights, settings)
         network = compiled_models.compiled(core, build, settings, key=key)
         self._request = network.create_infer_request()
+        self._free = threading.Lock()
 
     def logits(self, images: Images) -> Logits:
         """See Runtime.logits."""
@@ -144,7 +146,9 @@ class OpenVinoRuntime:
     def predict(self, images: Images) -> NetworkOutput:
         """See Runtime.predict."""
         padded = _padded(images, self._spec)
-        return _output(self._request.infer([padded]).to_tuple(), images)
+        with self._free:
+            found = self._request.infer([padded]).to_tuple()
+        return _output(found, images)
 
 
 class OnnxRuntime:
@@ -166,6 +170,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads or 0
         provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
         self._spec = spec
+        self._free = threading.Lock()
         self._session = onnxruntime.InferenceSession(model, options, providers=[provider])
 
     def logits(self, images: Images) -> Logits:
@@ -174,7 +179,10 @@ class OnnxRuntime:
 
     def predict(self, images: Images) -> NetworkOutput:
         """See Runtime.predict."""
-        return _output(self._session.run(None, {"image": _padded(images, self._spec)}), images)
+        padded = _padded(images, self._spec)
+        with self._free:
+            found = self._session.run(None, {"image": padded})
+        return _output(found, images)
 
 
 def _onnxruntime(device: Device) -> Any:

@@ -3,6 +3,7 @@
 Of pictures, here; of CT volumes, in predict_volume, which is loaded when one is predicted.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from breastseg.training.model import Model, OpenModel, load_model, open_model
 from breastseg.training.shipped import resolve_model
 from breastseg.workflows.predict_case import read_scan_of, require_fit
 from breastseg.workflows.progress import Reading, log_file, silent_reading
+from breastseg.workflows.streaming import cases_at_once, in_order
 
 _log = logging.getLogger("breastseg.predict")
 
@@ -98,6 +100,8 @@ def predict(
 
     A file that cannot be read fails alone. Cases that this model and threshold finished in
     an earlier call are not predicted again, so an interrupted call is repeated as it was.
+    Unless one thread is asked for, pictures are read and written while the network sees another;
+    the results are the same.
 
     Args:
         scans: pictures and DICOM ultrasound, or for a model of volumes DICOM CT series and NIfTI,
@@ -138,7 +142,8 @@ def predict(
     if not overwrite:
         folder.refuse_others(case.case_id for case in found.cases)
     loaded = load_model(chosen, device=device, threads=threads, precision=precision, cached=True)
-    job = _Job(folder, loaded, overwrite, with_probability, reading)
+    at_once = 1 if chosen.of_volumes else cases_at_once(threads)
+    job = _Job(folder, loaded, overwrite, with_probability, reading, at_once)
     with log_file(output):
         result = _predict_all(found, job, reading)
         folder.write_index(result.cases, result.failures)
@@ -148,13 +153,14 @@ def predict(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is done to each case."""
+    """What is done to each case. at_once: cases that are worked at together."""
 
     folder: PredictionFolder
     model: OpenModel
     overwrite: bool
     with_probability: bool
     reading: Reading
+    at_once: int
 
     def do(self, case: CaseFiles) -> CaseResult:
         """Predict one case, unless it is done.
@@ -207,19 +213,17 @@ def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
     _log.info("%d cases, %d masks left out", len(found.cases), len(found.masks))
     for note in found.notes:
         _log.info(note)
-    for done, case in enumerate(found.cases, start=1):
-        try:
-            result = job.do(case)
-        except InputError as error:
-            failures.append(Failure(case_id=case.case_id, reason=str(error)))
-            _log.warning("%s: failed: %s", case.case_id, error)
-        else:
-            cases.append(result)
-            how = "done before" if result.reused else "done"
-            _log.info("%s: %s, lesions: %d", case.case_id, how, len(result.lesions))
-            for note in result.notes:
-                _log.info("%s: %s", case.case_id, note)
-        reading("Predicting", done, len(found.cases))
+    with contextlib.closing(in_order(job.do, found.cases, at_once=job.at_once)) as results:
+        for done, (case, finished) in enumerate(zip(found.cases, results, strict=True), start=1):
+            try:
+                result = finished.result()
+            except InputError as error:
+                failures.append(Failure(case_id=case.case_id, reason=str(error)))
+                _log.warning("%s: failed: %s", case.case_id, error)
+            else:
+                cases.append(result)
+                _note(result)
+            reading("Predicting", done, len(found.cases))
     return PredictionResult(
         output=job.folder.path,
         cases=tuple(cases),
@@ -227,6 +231,13 @@ def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
         masks=found.masks,
         notice=job.folder.maker.notice,
     )
+
+
+def _note(result: CaseResult) -> None:
+    how = "done before" if result.reused else "done"
+    _log.info("%s: %s, lesions: %d", result.case_id, how, len(result.lesions))
+    for note in result.notes:
+        _log.info("%s: %s", result.case_id, note)
 
 
 def _page(result: PredictionResult, maker: Maker) -> str:

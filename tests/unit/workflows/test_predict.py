@@ -429,3 +429,40 @@ def test_neither_framework_nor_what_only_volumes_need_is_imported(scans, run, tm
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert found.strip() == "[]"
+
+
+def test_several_threads_write_the_same_files(run, tmp_path):
+    for number in range(8):
+        picture(tmp_path / "scans" / f"{number}.png", squares=((number, 20, 5 + number),))
+    (tmp_path / "scans" / "3.png").write_text("no picture")
+    folders = []
+    for threads in (1, 3):
+        told = []
+        output = tmp_path / f"out{threads}"
+        result = predict(
+            [tmp_path / "scans"],
+            model=run,
+            output=output,
+            threads=threads,
+            reading=lambda what, done, total, told=told: told.append((done, total)),
+        )
+        assert [case.case_id for case in result.cases] == list("0124567")
+        assert [failure.case_id for failure in result.failures] == ["3"]
+        assert told == [(done, 8) for done in range(1, 9)]
+        files = files_in(output)
+        del files["breastseg.log"]
+        folders.append(files)
+    assert folders[0] == folders[1]
+
+
+def test_threads_stop_at_what_cannot_be_written_and_leave_whole_cases(run, tmp_path):
+    for number in range(20):
+        picture(tmp_path / "scans" / f"{number:02}.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "04").write_text("in the way of a folder")
+    with pytest.raises(OutputError, match="04: cannot be written"):
+        predict([tmp_path / "scans"], model=run, output=tmp_path / "out", threads=3)
+    cases = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert 4 <= len(cases) < 20
+    names = {"mask.png", "overlay.png", "lesions.json"}
+    assert all({file.name for file in case.iterdir()} == names for case in cases)
