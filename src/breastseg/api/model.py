@@ -46,6 +46,10 @@ class Model:
     def __init__(self, opened: OpenModel, *, at_once: int = 1) -> None:
         self._opened = opened
         self._at_once = at_once
+        # What stands in files of the run, as it was when the weights were read.
+        self._fingerprint = opened.model.fingerprint
+        self._threshold = opened.model.operating_threshold
+        self._notice = opened.model.notice
 
     def __repr__(self) -> str:
         kind = "CT volumes" if self.of_volumes else "pictures"
@@ -59,7 +63,7 @@ class Model:
     @property
     def fingerprint(self) -> str:
         """12 hex digits of weights, recipe and calibration."""
-        return self._opened.model.fingerprint
+        return self._fingerprint
 
     @property
     def of_volumes(self) -> bool:
@@ -69,12 +73,12 @@ class Model:
     @property
     def threshold(self) -> float:
         """How probable a finding must be to be shown, in (0, 1], where predict gets no other."""
-        return self._opened.model.operating_threshold
+        return self._threshold
 
     @property
     def notice(self) -> str | None:
         """What every reader of its results must know, such as what it was trained on."""
-        return self._opened.model.notice
+        return self._notice
 
     def predict(
         self,
@@ -132,6 +136,7 @@ class Model:
         self, source: Source, threshold: float | None, spacing_mm: Spacing | None = None
     ) -> Prediction:
         scan = read_source(source, self._opened.model, spacing_mm)
+        threshold = threshold or self.threshold
         if self.of_volumes:
             found = self._opened.predict_volume(
                 scan.case_id, scan.image, sha256=scan.sha256, threshold=threshold

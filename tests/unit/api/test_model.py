@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -169,6 +170,31 @@ def test_what_is_not_one_scan_is_refused(model, tmp_path):
         model.predict(tmp_path / "broken.png")
     with pytest.raises(InputError, match="threshold must be"):
         model.predict_many([mask], threshold=0)
+
+
+def test_a_loaded_model_does_not_change_with_its_folder(scan, tmp_path):
+    folder = make_run(tmp_path / "run")
+    (folder / "notice.txt").write_text("Of simulated lesions.\n")
+    model = breastseg.load(folder, threads=1)
+    facts = model.fingerprint, model.threshold, model.notice
+    shutil.rmtree(folder)
+    found = model.predict(scan)
+    assert (model.fingerprint, model.threshold, model.notice) == facts
+    assert (len(found.lesions), found.notice) == (2, "Of simulated lesions.")
+
+
+def test_threads_predict_many_in_their_order(scan, run, model, tmp_path):
+    for number in range(9):
+        picture(tmp_path / "scans" / f"{number}.png", squares=((number, 20, 5 + number),))
+    several = breastseg.load(run, threads=3)
+    expected = [each.lesions for each in model.predict_many([tmp_path / "scans"])]
+    found = list(several.predict_many([tmp_path / "scans"]))
+    assert [each.case_id for each in found] == list("012345678")
+    assert [each.lesions for each in found] == expected
+    many = several.predict_many([scan, "missing.png", scan])
+    assert next(many).case_id == "scan"
+    with pytest.raises(InputError, match=r"missing\.png"):
+        next(many)
 
 
 def test_an_unknown_model_is_refused():
