@@ -65,6 +65,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/volumes.py --peer "$(PEER)"
 	$(BIN)/python benchmarks/breast_region.py

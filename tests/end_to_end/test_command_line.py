@@ -99,6 +99,15 @@ def test_help_and_predict_need_no_framework(runs, other_data, tmp_path):
     assert (tmp_path / "out" / "predictions.json").is_file()
 
 
+def test_help_loads_nothing_that_computes():
+    code = (
+        "import sys; from breastseg.cli import app; app(['--help'], standalone_mode=False); "
+        "print(*({'numpy', 'pydantic', 'scipy', 'cv2'} & {*sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == ""
+
+
 def test_evaluate_needs_no_framework(runs, phantom_data, tmp_path):
     evaluate = ("evaluate", runs["pytorch"], phantom_data, "--output", tmp_path / "out")
     # the law of the coverage is in scipy.stats, which predict need not wait for

@@ -27,7 +27,8 @@ from breastseg.core.errors import suggestion
 class LossParameters(BaseModel):
     """The parameters of one loss; a default never changes once released."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # No validator is built of a loss that nobody names: building all is slow to import.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class NoParameters(LossParameters):
@@ -119,7 +120,7 @@ class LossTerm(BaseModel):
     Tversky(alpha=0.5, beta=0.7)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0

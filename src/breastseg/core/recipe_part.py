@@ -13,4 +13,5 @@ Count = Annotated[int, Field(ge=1)]
 class RecipePart(BaseModel):
     """A frozen group of recipe fields; unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # The validator of a whole recipe holds those of its parts; none is built before it is used.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

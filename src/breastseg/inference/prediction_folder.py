@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,9 +24,11 @@ from breastseg.core.errors import InputError
 from breastseg.core.lesion import Lesion
 from breastseg.inference.prediction_table import prediction_table
 from breastseg.inference.segment import ClassProbability, Prediction
-from breastseg.inference.volume_finding import VolumeFinding
 from breastseg.io.atomic import make_folder, write_bytes, write_json, write_text
 from breastseg.io.raster import encode_png
+
+if TYPE_CHECKING:
+    from breastseg.inference.volume_finding import VolumeFinding
 
 SCHEMA_VERSION = 1
 INDEX_NAME = "predictions.json"
@@ -93,7 +95,7 @@ class CaseResult:
     """
 
     case_id: str
-    lesions: tuple[Lesion | VolumeFinding, ...]
+    lesions: "tuple[Lesion | VolumeFinding, ...]"
     notes: tuple[str, ...] = ()
     reused: bool = False
     in_volume: bool = False
@@ -108,7 +110,7 @@ class CaseResult:
             KeyError, TypeError, ValueError: it is none.
         """
         in_volume = document.get("dimensions") == 3
-        kind = VolumeFinding if in_volume else Lesion
+        kind = _volume_finding() if in_volume else Lesion
         return cls(
             case_id=document["case_id"],
             lesions=tuple(kind.from_document(lesion) for lesion in document["lesions"]),
@@ -273,6 +275,13 @@ def _read(path: Path) -> Document | None:
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _volume_finding() -> "type[VolumeFinding]":
+    # Whoever predicts pictures need not wait for what volumes need.
+    from breastseg.inference.volume_finding import VolumeFinding
+
+    return VolumeFinding
 
 
 def _fingerprint(document: Document) -> str | None:

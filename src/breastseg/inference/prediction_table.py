@@ -3,10 +3,12 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from breastseg.core.lesion import Lesion
-from breastseg.inference.volume_finding import VolumeFinding
+
+if TYPE_CHECKING:
+    from breastseg.inference.volume_finding import VolumeFinding
 
 _EDGES = ("row_start", "column_start", "row_stop", "column_stop")
 _MEASURES = (
@@ -31,7 +33,7 @@ _CENTROID = ("centroid_l_mm", "centroid_p_mm", "centroid_h_mm")
 _SLICES = ("slice_start", "slice_stop")
 
 Line = dict[str, Any]
-Case = tuple[str, Sequence[Lesion | VolumeFinding], Mapping[str, float]]
+Case = tuple[str, "Sequence[Lesion | VolumeFinding]", Mapping[str, float]]
 
 
 def prediction_table(cases: Sequence[Case], failures: Iterable[tuple[str, str]]) -> str:
@@ -43,7 +45,7 @@ def prediction_table(cases: Sequence[Case], failures: Iterable[tuple[str, str]])
     Args:
         cases: case id, lesions and probability of each class. failures: case id and reason.
     """
-    volumes = any(isinstance(each, VolumeFinding) for _, lesions, _ in cases for each in lesions)
+    volumes = any(not isinstance(each, Lesion) for _, lesions, _ in cases for each in lesions)
     told = dict.fromkeys(name for _, _, classes in cases for name in classes)
     more = ("laterality", *_POSITION, *_VOLUME_MEASURES, *_CENTROID, *_SLICES) if volumes else ()
     names = (
@@ -73,10 +75,10 @@ def _column(class_name: str) -> str:
     return f"class_{class_name}"
 
 
-def _line(case_id: str, lesion: Lesion | VolumeFinding) -> Line:
+def _line(case_id: str, lesion: "Lesion | VolumeFinding") -> Line:
     document = lesion.to_document()
     line = {"case_id": case_id, "status": "lesion", "lesion": lesion.number}
-    if isinstance(lesion, VolumeFinding):
+    if not isinstance(lesion, Lesion):
         return line | _volume_values(document)
     edges = dict(zip(_EDGES, document["bounding_box"], strict=True))
     return {**line, **{name: document[name] for name in _MEASURES}, **edges}

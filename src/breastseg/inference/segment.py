@@ -130,6 +130,7 @@ class Segmenter:
         threads: int | None = None,
         precision: Precision = "float32",
         temperature: float = 1.0,
+        cached: bool = False,
     ) -> Self:
         """Load a recipe's network with its weights; arguments and errors of open_runtime.
 
@@ -146,6 +147,7 @@ class Segmenter:
             device=device,
             threads=threads,
             precision=precision,
+            cached=cached,
         )
         return cls(recipe, network, temperature)
 

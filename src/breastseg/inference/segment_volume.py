@@ -167,6 +167,7 @@ class VolumeSegmenter:
         threads: int | None = None,
         precision: Precision = "float32",
         temperature: float = 1.0,
+        cached: bool = False,
     ) -> Self:
         """Load a recipe's network with its weights; arguments and errors of Segmenter.open.
 
@@ -180,6 +181,7 @@ class VolumeSegmenter:
             device=device,
             threads=threads,
             precision=precision,
+            cached=cached,
         )
         return cls(recipe, network, temperature)
 

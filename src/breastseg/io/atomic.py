@@ -1,8 +1,8 @@
 """Writing that is whole or not at all: a file has its final name only when it is complete."""
 
+import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,20 @@ def make_folder(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file by a temporary file beside it, fsync and rename.
+    """Write a file by a temporary file beside it, fsync and rename; several threads may.
 
     Raises:
         OutputError: disk full, folder missing or not writable; what was there is untouched.
     """
-    temporary: str | None = None
+    # Not tempfile: its files are for their owner alone, and the umask, which would say who else
+    # may read them, cannot be asked for without being changed for all threads.
+    temporary = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
         _remove(temporary)
         raise OutputError(_cannot_write(path, error)) from None
@@ -54,15 +54,10 @@ def write_json(path: Path, document: Any) -> None:
     write_text(path, json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _remove(temporary: str | None) -> None:
-    if temporary is not None:
-        Path(temporary).unlink(missing_ok=True)
+def _remove(temporary: Path) -> None:
+    # Where its folder is missing or is a file, nothing is to be removed.
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

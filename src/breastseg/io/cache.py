@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from breastseg.core.errors import OutputError
-from breastseg.io.atomic import make_folder, write_json
+from breastseg.io.atomic import make_folder, write_bytes, write_json
 
 VARIABLE = "BREASTSEG_CACHE"
 """Environment variable: another folder for the cache, or `off`."""
+
+_DIGEST_BYTES = 32
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +79,57 @@ def keep(kind: str, key: str, content: Any) -> None:
         log.info("The cache could not be written: %s", error)
 
 
-def _path(kind: str, key: str) -> Path | None:
+def load_bytes(kind: str, key: str) -> bytes | None:
+    """Return what keep_bytes kept; None where nothing is, or nothing that can be trusted."""
+    path = _path(kind, key, ".bin")
+    if path is None:
+        return None
+    try:
+        data = path.read_bytes()
+        os.utime(path)  # it was used, and is not the next to go
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.info("%s: this file of the cache cannot be read (%s).", path, error.strerror)
+        return None
+    digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() == digest:
+        return content
+    log.info("%s: this file of the cache is damaged and is not used.", path)
+    return None
+
+
+def keep_bytes(kind: str, key: str, content: bytes, *, most_bytes: int) -> None:
+    """Keep bytes under a key with their checksum; where that fails, it is only noted in the log.
+
+    Args:
+        kind: subfolder of the cache.
+        key: hex digits.
+        most_bytes: what the subfolder may hold; what was unused for longest goes first.
+    """
+    path = _path(kind, key, ".bin")
+    if path is None or len(content) > most_bytes:
+        return
+    try:
+        make_folder(path.parent)
+        write_bytes(path, hashlib.sha256(content).digest() + content)
+        _drop_oldest(path.parent, most_bytes)
+    except OSError as error:
+        log.info("The cache could not be written: %s", error)
+
+
+def _drop_oldest(folder: Path, most_bytes: int) -> None:
+    total = 0
+    facts = [(path.stat(), path) for path in folder.glob("*.bin")]
+    for fact, path in sorted(facts, key=lambda pair: -pair[0].st_mtime_ns):
+        total += fact.st_size
+        if total > most_bytes + _DIGEST_BYTES:
+            path.unlink(missing_ok=True)
+
+
+def _path(kind: str, key: str, ending: str = ".json") -> Path | None:
     folder = cache_dir()
-    return None if folder is None else folder / kind / f"{key}.json"
+    return None if folder is None else folder / kind / f"{key}{ending}"
 
 
 def _checksum(content: Any) -> str:

@@ -5,13 +5,13 @@ The pages need no script, no font and no network. Everything that is put into th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from breastseg.core.lesion import Lesion
-from breastseg.inference.volume_finding import VolumeFinding
-from breastseg.report import search_figures
-from breastseg.report.figures import dice_forest
 from breastseg.report.rendering import plural, render, require_local
+
+if TYPE_CHECKING:
+    from breastseg.inference.volume_finding import VolumeFinding
 
 _SIGNIFICANT = 0.05
 
@@ -29,7 +29,7 @@ class PredictionEntry:
 
     case_id: str
     picture: str
-    lesions: tuple[Lesion | VolumeFinding, ...]
+    lesions: "tuple[Lesion | VolumeFinding, ...]"
     notes: tuple[str, ...] = ()
     page: str | None = None
     classes: Mapping[str, float] = field(default_factory=dict)
@@ -58,6 +58,9 @@ def comparison_page(document: Mapping[str, Any]) -> str:
     Args:
         document: comparison.json, see workflows.compare.
     """
+    # The page of predictions has no figure and need not wait for what draws them; likewise below.
+    from breastseg.report.figures import dice_forest
+
     means = {
         row["name"]: (
             row["summary"]["dice"]["value"],
@@ -140,6 +143,8 @@ def search_page(document: Mapping[str, Any]) -> str:
     Args:
         document: search.json, see workflows.search.
     """
+    from breastseg.report import search_figures
+
     table, names = document["table"], document["parameters"]
     scored = any(row["dice"] is not None for row in table)
     figures = [search_figures.history(table)] if scored else []

@@ -8,12 +8,11 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from breastseg.backends.protocol import Backend
 from breastseg.backends.weights import read_weights, save_weights
 from breastseg.core.calibration import Calibration
 from breastseg.core.errors import BreastsegError, RunFolderError
@@ -24,6 +23,9 @@ from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.networks.spec import check_moments, check_weights, without_training_heads
 from breastseg.training.calibration_file import read_calibration, save_calibration
 from breastseg.training.notice_file import read_notice
+
+if TYPE_CHECKING:
+    from breastseg.backends.protocol import Backend
 
 RUN_FORMAT = 1
 _BEGINNING = ("split.json", "groups.json", "recipe.json", "environment.json")
@@ -206,7 +208,7 @@ class Run:
         (self.path / "checksums.json").unlink(missing_ok=True)
 
     def save_last(
-        self, backend: Backend, state: TrainingState, average: Mapping[str, Array] | None = None
+        self, backend: "Backend", state: TrainingState, average: Mapping[str, Array] | None = None
     ) -> None:
         """Save everything that resuming needs, as one: it is all of this epoch or of the last.
 
@@ -233,7 +235,7 @@ class Run:
         lines = [json.dumps(record, allow_nan=False) for record in history]
         write_text(self.path / "metrics.jsonl", "\n".join(lines) + "\n")
 
-    def load_last(self, backend: Backend) -> TrainingState:
+    def load_last(self, backend: "Backend") -> TrainingState:
         """Bring a backend to where the training stood; a fresh state where it never began.
 
         Raises:

@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,15 +30,11 @@ from breastseg.inference.segment import (
     Segmenter,
     find,
 )
-from breastseg.inference.segment_volume import (
-    Done,
-    VolumePrediction,
-    VolumeSegmenter,
-    find_in_volume,
-    silent,
-)
 from breastseg.io.atomic import write_json
 from breastseg.training.checkpoint import Run, open_run
+
+if TYPE_CHECKING:  # whoever predicts pictures need not wait for what volumes need
+    from breastseg.inference.segment_volume import Done, VolumePrediction, VolumeSegmenter
 
 ENSEMBLE_NAME = "ensemble.json"
 ENSEMBLE_FORMAT = 1
@@ -188,7 +185,7 @@ class OpenModel:
     """A model that is ready to predict. testers: see Model.testers; empty for one run."""
 
     model: Model
-    members: Sequence[Segmenter | VolumeSegmenter]
+    members: "Sequence[Segmenter | VolumeSegmenter]"
     testers: Mapping[str, int]
 
     def predict(
@@ -212,6 +209,21 @@ class OpenModel:
             classes=mean_classes(answers),
         )
 
+    def find(self, case_id: str, image: Image, threshold: float | None = None) -> Prediction:
+        """Find the lesions of a picture by all members together; see predict.
+
+        Args:
+            threshold: in (0, 1]; the model's own where None.
+        """
+        answers = self.answers(image)
+        return find(
+            case_id,
+            image,
+            mean_probability(answers),
+            threshold or self.model.operating_threshold,
+            classes=mean_classes(answers),
+        )
+
     def predict_volume(
         self,
         case_id: str,
@@ -219,8 +231,8 @@ class OpenModel:
         *,
         sha256: str,
         threshold: float | None = None,
-        done: Done = silent,
-    ) -> VolumePrediction:
+        done: "Done | None" = None,
+    ) -> "VolumePrediction":
         """Find the lesions of a CT volume as predict does; the breasts are found once.
 
         Args:
@@ -230,6 +242,8 @@ class OpenModel:
             GeometryError, WeightsError, InputError: as of VolumeSegmenter.predict.
             RecipeError: the model is one for pictures.
         """
+        from breastseg.inference.segment_volume import VolumeSegmenter, find_in_volume
+
         members = [each for each in self._members(sha256) if isinstance(each, VolumeSegmenter)]
         if not members:
             raise RecipeError(
@@ -240,12 +254,13 @@ class OpenModel:
         for before, member in enumerate(members):
 
             def told(tile: int, tiles: int, *, before: int = before) -> None:
-                done(before * tiles + tile, len(members) * tiles)
+                if done is not None:
+                    done(before * tiles + tile, len(members) * tiles)
 
             answers.append(member.answer(image, searched, done=told))
         return find_in_volume(case_id, image, answers, threshold or self.threshold(sha256))
 
-    def _members(self, sha256: str) -> Sequence[Segmenter | VolumeSegmenter]:
+    def _members(self, sha256: str) -> "Sequence[Segmenter | VolumeSegmenter]":
         place = self.testers.get(sha256)
         return self.members if place is None else [self.members[place]]
 
@@ -342,27 +357,39 @@ def load_model(
     device: Device = "cpu",
     threads: int | None = None,
     precision: Precision = "float32",
+    cached: bool = False,
 ) -> OpenModel:
-    """Load the weights of a model, ready to predict; errors of Run.weights and open_runtime."""
+    """Load the weights of a model, ready to predict; arguments of open_runtime.
+
+    Errors of Run.weights and open_runtime.
+    """
     return OpenModel(
         model=model,
-        members=[_member(run, device, threads, precision) for run in model.runs],
+        members=[_member(run, device, threads, precision, cached) for run in model.runs],
         testers=model.testers() if model.is_ensemble else {},
     )
 
 
 def _member(
-    run: Run, device: Device, threads: int | None, precision: Precision
-) -> Segmenter | VolumeSegmenter:
-    kind = Segmenter if run.recipe.volume is None else VolumeSegmenter
-    member = kind.open(
+    run: Run, device: Device, threads: int | None, precision: Precision, cached: bool
+) -> "Segmenter | VolumeSegmenter":
+    member = _segmenter_of(run).open(
         run.recipe,
         run.weights(),
         device=device,
         threads=threads,
         precision=precision,
         temperature=run.calibration.temperature,
+        cached=cached,
     )
     if isinstance(member, Segmenter) and run.calibration.class_temperature is not None:
         return replace(member, class_temperature=run.calibration.class_temperature)
     return member
+
+
+def _segmenter_of(run: Run) -> "type[Segmenter] | type[VolumeSegmenter]":
+    if run.recipe.volume is None:
+        return Segmenter
+    from breastseg.inference.segment_volume import VolumeSegmenter
+
+    return VolumeSegmenter

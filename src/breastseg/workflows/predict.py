@@ -3,6 +3,7 @@
 Of pictures, here; of CT volumes, in predict_volume, which is loaded when one is predicted.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,22 +26,15 @@ from breastseg.inference.prediction_folder import (
     PredictionFolder,
 )
 from breastseg.inference.runtime import Device, Precision
-from breastseg.inference.segment import Prediction, find
+from breastseg.inference.segment import Prediction
 from breastseg.io.atomic import write_text
-from breastseg.io.images import read_any_image
-from breastseg.pipeline.search_area import NOT_SEARCHED
 from breastseg.report.overlays import overlay_png
 from breastseg.report.pages import PredictionEntry, prediction_page
-from breastseg.training.model import (
-    Model,
-    OpenModel,
-    load_model,
-    mean_classes,
-    mean_probability,
-    open_model,
-)
+from breastseg.training.model import Model, OpenModel, load_model, open_model
 from breastseg.training.shipped import resolve_model
+from breastseg.workflows.predict_case import read_scan_of, require_fit
 from breastseg.workflows.progress import Reading, log_file, silent_reading
+from breastseg.workflows.streaming import cases_at_once, in_order
 
 _log = logging.getLogger("breastseg.predict")
 
@@ -63,6 +57,10 @@ class PredictionResult:
 
     def empty_searches(self) -> tuple[str, ...]:
         """Say of each volume without any place to search why there was none."""
+        if not any(case.searched for case in self.cases):
+            return ()
+        from breastseg.pipeline.search_area import NOT_SEARCHED
+
         return tuple(
             f"{case.case_id}: {' '.join(case.searched)}"
             for case in self.cases
@@ -102,6 +100,8 @@ def predict(
 
     A file that cannot be read fails alone. Cases that this model and threshold finished in
     an earlier call are not predicted again, so an interrupted call is repeated as it was.
+    Unless one thread is asked for, pictures are read and written while the network sees another;
+    the results are the same.
 
     Args:
         scans: pictures and DICOM ultrasound, or for a model of volumes DICOM CT series and NIfTI,
@@ -141,8 +141,9 @@ def predict(
     folder = PredictionFolder(output, maker)
     if not overwrite:
         folder.refuse_others(case.case_id for case in found.cases)
-    loaded = load_model(chosen, device=device, threads=threads, precision=precision)
-    job = _Job(folder, loaded, overwrite, with_probability, reading)
+    loaded = load_model(chosen, device=device, threads=threads, precision=precision, cached=True)
+    at_once = 1 if chosen.of_volumes else cases_at_once(threads)
+    job = _Job(folder, loaded, overwrite, with_probability, reading, at_once)
     with log_file(output):
         result = _predict_all(found, job, reading)
         folder.write_index(result.cases, result.failures)
@@ -152,13 +153,14 @@ def predict(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is done to each case."""
+    """What is done to each case. at_once: cases that are worked at together."""
 
     folder: PredictionFolder
     model: OpenModel
     overwrite: bool
     with_probability: bool
     reading: Reading
+    at_once: int
 
     def do(self, case: CaseFiles) -> CaseResult:
         """Predict one case, unless it is done.
@@ -167,7 +169,7 @@ class _Job:
             InputError: the case cannot be predicted; others may.
             OutputError: a result cannot be written.
         """
-        _require_fit(case, self.model.model)
+        require_fit(case, self.model.model)
         sha256 = case.sha256()
         if finished := self._finished(case.case_id, sha256):
             return finished
@@ -183,15 +185,8 @@ class _Job:
                 with_probability=self.with_probability,
                 reading=self.reading,
             )
-        image, notes = read_any_image(case.image_path, case.frame)
-        answers = self.model.answers(image)
-        prediction = find(
-            case.case_id,
-            image,
-            mean_probability(answers),
-            self.folder.maker.threshold,
-            classes=mean_classes(answers),
-        )
+        image, notes = read_scan_of(case)
+        prediction = self.model.find(case.case_id, image, self.folder.maker.threshold)
         overlay = _overlay(prediction)
         return self.folder.write_case(prediction, overlay=overlay, sha256=sha256, notes=notes)
 
@@ -202,26 +197,10 @@ class _Job:
         return self.folder.finished(case_id, sha256, also=also)
 
 
-def _require_fit(case: CaseFiles, model: Model) -> None:
-    """Refuse a case that the model is not for; a file that cannot be read, as such."""
-    if case.is_volume == model.of_volumes:
-        return
-    if not case.is_volume:
-        read_any_image(case.image_path, case.frame)
-        raise InputError(
-            f"{case.image_path}: the model {model.path.name} is one for CT volumes, and this is a "
-            "picture. Give a DICOM CT series or a NIfTI volume, or choose a model for pictures."
-        )
-    raise InputError(
-        f"{case.image_path}: the model {model.path.name} is one for pictures, and this is a CT "
-        "volume. Give pictures or DICOM ultrasound, or choose a model for CT volumes."
-    )
-
-
 def _refuse_all_unfit(cases: Sequence[CaseFiles], model: Model) -> None:
     """Refuse scans of which none is what the model is for; single ones fail alone."""
     if all(case.is_volume != model.of_volumes for case in cases):
-        _require_fit(cases[0], model)
+        require_fit(cases[0], model)
 
 
 def _overlay(prediction: Prediction) -> bytes:
@@ -234,19 +213,17 @@ def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
     _log.info("%d cases, %d masks left out", len(found.cases), len(found.masks))
     for note in found.notes:
         _log.info(note)
-    for done, case in enumerate(found.cases, start=1):
-        try:
-            result = job.do(case)
-        except InputError as error:
-            failures.append(Failure(case_id=case.case_id, reason=str(error)))
-            _log.warning("%s: failed: %s", case.case_id, error)
-        else:
-            cases.append(result)
-            how = "done before" if result.reused else "done"
-            _log.info("%s: %s, lesions: %d", case.case_id, how, len(result.lesions))
-            for note in result.notes:
-                _log.info("%s: %s", case.case_id, note)
-        reading("Predicting", done, len(found.cases))
+    with contextlib.closing(in_order(job.do, found.cases, at_once=job.at_once)) as results:
+        for done, (case, finished) in enumerate(zip(found.cases, results, strict=True), start=1):
+            try:
+                result = finished.result()
+            except InputError as error:
+                failures.append(Failure(case_id=case.case_id, reason=str(error)))
+                _log.warning("%s: failed: %s", case.case_id, error)
+            else:
+                cases.append(result)
+                _note(result)
+            reading("Predicting", done, len(found.cases))
     return PredictionResult(
         output=job.folder.path,
         cases=tuple(cases),
@@ -254,6 +231,13 @@ def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
         masks=found.masks,
         notice=job.folder.maker.notice,
     )
+
+
+def _note(result: CaseResult) -> None:
+    how = "done before" if result.reused else "done"
+    _log.info("%s: %s, lesions: %d", result.case_id, how, len(result.lesions))
+    for note in result.notes:
+        _log.info("%s: %s", result.case_id, note)
 
 
 def _page(result: PredictionResult, maker: Maker) -> str:

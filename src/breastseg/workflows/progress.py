@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -21,8 +21,10 @@ from rich.progress import (
 
 from breastseg.core.errors import OutputError
 from breastseg.io.atomic import make_folder
-from breastseg.training.checkpoint import EpochRecord
-from breastseg.training.fit import Listener
+
+if TYPE_CHECKING:  # whoever predicts need not wait for what trains
+    from breastseg.training.checkpoint import EpochRecord
+    from breastseg.training.fit import Listener
 
 Reading = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
@@ -79,11 +81,11 @@ class _Silent:
     def step_done(self, *, epoch: int, step: int, num_steps: int, loss: float) -> None:
         """Say nothing."""
 
-    def epoch_done(self, record: EpochRecord, *, is_best: bool) -> None:
+    def epoch_done(self, record: "EpochRecord", *, is_best: bool) -> None:
         """Say nothing."""
 
 
-def silent_listener() -> Listener:
+def silent_listener() -> "Listener":
     """Return a listener that says nothing."""
     return _Silent()
 
@@ -178,7 +180,7 @@ class TrainingBar(WorkBar):
             figures=f"loss {loss:.3f}  best validation Dice {self._best:.3f}",
         )
 
-    def epoch_done(self, record: EpochRecord, *, is_best: bool) -> None:
+    def epoch_done(self, record: "EpochRecord", *, is_best: bool) -> None:
         """See Listener.epoch_done."""
         if is_best:
             self._best = record.validation_dice

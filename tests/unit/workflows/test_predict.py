@@ -16,55 +16,14 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 
 from breastseg.core.errors import InputError, LayoutError, OutputError, RunFolderError
-from breastseg.core.network_recipe import UNetSpec
-from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.core.series import series_case_id
-from breastseg.datasets.splits import DataSplit
 from breastseg.inference.runtime import OpenVinoRuntime
-from breastseg.networks.spec import weight_table
-from breastseg.training.checkpoint import create_run
 from breastseg.workflows.predict import predict
+from tests.bright_pictures import make_run, picture
 from tests.dicom_phantom import base_dataset, put, set_pixels, write_series
 
 ULTRASOUND_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
-
-RECIPE = Recipe(
-    name="bright",
-    network=UNetSpec(channels=(1, 1), convolutions=1),
-    preprocessing=Preprocessing(size=64),
-)
-
-
-def bright_finder(brightness=1.0):
-    """Weights by hand: logit = 10 (pixel - brightness), in standard deviations of the image."""
-    weights = {
-        weight.name: np.zeros(weight.shape, np.float32) for weight in weight_table(RECIPE.network)
-    }
-    weights["encoder.0.block.0.convolution.weight"][0, 0, 1, 1] = 1
-    weights["decoder.0.block.0.convolution.weight"][0, 0, 1, 1] = 1
-    weights["head.weight"][...] = 10
-    weights["head.bias"][...] = -10 * brightness
-    return weights
-
-
-def make_run(path, **kwargs):
-    split = DataSplit(method="none", parts={}, groups={})
-    run = create_run(
-        path, recipe=RECIPE, split=split, environment={"framework": "tensorflow"}, content={}
-    )
-    run.save_best(bright_finder(**kwargs))
-    return path
-
-
-def picture(path, *, rows=40, columns=60, squares=((10, 20, 12),)):
-    """A dark picture with bright squares (row, column, side)."""
-    pixels = np.full((rows, columns), 20, np.uint8)
-    for row, column, side in squares:
-        pixels[row : row + side, column : column + side] = 220
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Pillow.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture
@@ -457,15 +416,53 @@ def test_ct_fails_alone_and_other_objects_are_left(run, tmp_path):
     assert [failure.case_id for failure in named.failures] == ["report"]
 
 
-def test_neither_framework_is_imported(scans, run, tmp_path):
+def test_neither_framework_nor_what_only_volumes_need_is_imported(scans, run, tmp_path):
     code = (
         "import sys; from pathlib import Path; from breastseg.workflows.predict import predict; "
         f"predict([Path({str(scans)!r})], model=Path({str(run)!r}), "
         f"output=Path({str(tmp_path / 'out')!r}), threads=1); "
-        "print([name for name in ('torch', 'tensorflow', 'keras', 'pydicom', "
-        "'highdicom', 'nibabel') if name in sys.modules])"
+        "print([name for name in ('torch', 'tensorflow', 'keras', 'pydicom', 'highdicom', "
+        "'nibabel', 'matplotlib', 'scipy.stats', 'breastseg.training.fit', "
+        "'breastseg.inference.segment_volume') if name in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert found.strip() == "[]"
+
+
+def test_several_threads_write_the_same_files(run, tmp_path):
+    for number in range(8):
+        picture(tmp_path / "scans" / f"{number}.png", squares=((number, 20, 5 + number),))
+    (tmp_path / "scans" / "3.png").write_text("no picture")
+    folders = []
+    for threads in (1, 3):
+        told = []
+        output = tmp_path / f"out{threads}"
+        result = predict(
+            [tmp_path / "scans"],
+            model=run,
+            output=output,
+            threads=threads,
+            reading=lambda what, done, total, told=told: told.append((done, total)),
+        )
+        assert [case.case_id for case in result.cases] == list("0124567")
+        assert [failure.case_id for failure in result.failures] == ["3"]
+        assert told == [(done, 8) for done in range(1, 9)]
+        files = files_in(output)
+        del files["breastseg.log"]
+        folders.append(files)
+    assert folders[0] == folders[1]
+
+
+def test_threads_stop_at_what_cannot_be_written_and_leave_whole_cases(run, tmp_path):
+    for number in range(20):
+        picture(tmp_path / "scans" / f"{number:02}.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "04").write_text("in the way of a folder")
+    with pytest.raises(OutputError, match="04: cannot be written"):
+        predict([tmp_path / "scans"], model=run, output=tmp_path / "out", threads=3)
+    cases = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert 4 <= len(cases) < 20
+    names = {"mask.png", "overlay.png", "lesions.json"}
+    assert all({file.name for file in case.iterdir()} == names for case in cases)
