@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -17,22 +17,14 @@ from breastseg.core.loss_terms import LossTerm
 from breastseg.core.network_recipe import UNLABELLED, NetworkSpec
 from breastseg.core.recipe import Optimisation
 from breastseg.networks.losses import needs_distance
+from breastseg.networks.output import Logits, NetworkOutput
 from breastseg.pipeline.batches import Batch, Distances, Images
 
-Logits = Float32[np.ndarray, "batch 1 *space"]
 Array = Float32[np.ndarray, "..."]
-ClassLogits = Float32[np.ndarray, "batch classes"]
 Labels = Int64[np.ndarray, " batch"]
 Framework = Literal["pytorch", "tensorflow"]
 Precision = Literal["float32", "bfloat16"]
 FRAMEWORKS: tuple[Framework, ...] = ("pytorch", "tensorflow")
-
-
-class NetworkOutput(NamedTuple):
-    """What a network says of images; no class logits where it tells no classes."""
-
-    logits: Logits
-    class_logits: ClassLogits | None
 
 
 class Backend(Protocol):

@@ -10,15 +10,14 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from jaxtyping import Float32
 
-from breastseg.backends.protocol import NetworkOutput
 from breastseg.core.errors import GeometryError, InputError, MissingExtraError
 from breastseg.core.network_recipe import NetworkSpec
 from breastseg.inference import compiled_models
+from breastseg.networks.output import Logits, NetworkOutput
 from breastseg.networks.spec import Array
 from breastseg.pipeline.preprocess import cropped_to, pad_to_stride
 
 Images = Float32[np.ndarray, "batch channel *space"]
-Logits = Float32[np.ndarray, "batch 1 *space"]
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
 RuntimeName = Literal["openvino", "onnxruntime"]

@@ -13,13 +13,14 @@ import numpy as np
 from jaxtyping import Float32
 
 from breastseg.backends.pretrained import first_weights
-from breastseg.backends.protocol import Backend, ClassLogits, Logits
+from breastseg.backends.protocol import Backend
 from breastseg.core.errors import HealthError
 from breastseg.core.network_recipe import UNLABELLED
 from breastseg.core.recipe import Recipe
 from breastseg.evaluation.classification import malignant_auc
 from breastseg.networks.classification import class_cross_entropy
 from breastseg.networks.losses import needs_distance, signed_distance
+from breastseg.networks.output import ClassLogits, Logits
 from breastseg.networks.schedules import is_over, learning_rate
 from breastseg.networks.spec import weight_table
 from breastseg.pipeline.batches import Batching, Images

@@ -10,8 +10,8 @@ from dataclasses import asdict
 import numpy as np
 from scipy.special import expit
 
-from breastseg.backends.protocol import Logits
 from breastseg.core.errors import MissingExtraError
+from breastseg.networks.output import Logits
 from breastseg.pipeline.case_sets import PreparedImage, ValidationSet
 from breastseg.report.overlays import triptych_png
 from breastseg.training.checkpoint import EpochRecord, Run

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from breastseg.backends.protocol import NetworkOutput
 from breastseg.core.errors import GeometryError, InputError, WeightsError
 from breastseg.core.image import Image
 from breastseg.core.network_recipe import UNetSpec
 from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.inference.segment import Segmenter
+from breastseg.networks.output import NetworkOutput
 from breastseg.networks.spec import initial_weights
 
 RECIPE = Recipe(

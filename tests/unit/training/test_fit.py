@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from breastseg.backends.protocol import NetworkOutput
 from breastseg.backends.weights import read_weights
 from breastseg.core.errors import HealthError, OutputError, WeightsError
 from breastseg.core.network_recipe import UNLABELLED
 from breastseg.core.recipe import Schedule
+from breastseg.networks.output import NetworkOutput
 from breastseg.pipeline.image_set import ImageSet, PreparedCase
 from breastseg.training.checkpoint import open_run
 from breastseg.training.fit import fit, validate

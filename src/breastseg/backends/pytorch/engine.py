@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from breastseg.backends.protocol import (
     BackendConfig,
-    Logits,
-    NetworkOutput,
     Precision,
     distance_for,
     labels_for,
@@ -22,6 +20,7 @@ from breastseg.backends.pytorch.network import UNet
 from breastseg.backends.pytorch.optimiser import Optimiser
 from breastseg.core.errors import InputError
 from breastseg.networks.deep_supervision import coarser_targets
+from breastseg.networks.output import Logits, NetworkOutput
 from breastseg.networks.spec import check_weights, initial_weights, weight_table
 from breastseg.pipeline.batches import Batch, Images
 from breastseg.pipeline.preprocess import cropped_to, pad_to_stride

@@ -10,8 +10,6 @@ from jaxtyping import Float32
 from breastseg.backends.protocol import (
     BackendConfig,
     Labels,
-    Logits,
-    NetworkOutput,
     Precision,
     distance_for,
     labels_for,
@@ -22,6 +20,7 @@ from breastseg.backends.tensorflow.network import build_unet
 from breastseg.backends.tensorflow.optimiser import Optimiser
 from breastseg.core.errors import InputError
 from breastseg.networks.deep_supervision import coarser_targets
+from breastseg.networks.output import Logits, NetworkOutput
 from breastseg.networks.spec import check_weights, initial_weights, weight_table
 from breastseg.networks.weight import Weight
 from breastseg.pipeline.batches import Batch, Images
