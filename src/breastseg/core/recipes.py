@@ -136,9 +136,8 @@ to find nothing."""
 def ct_3d() -> Recipe:
     """Breast lesions in chest CT, by patches of the volume, by two cores in about 65 minutes.
 
-    With 120 training and 17 validation volumes of 96 x 256 x 256, an epoch (480 steps) took 260
-    to 399 s in PyTorch in bfloat16 on two cores that had other work too: 12 epochs are 52 to 80
-    minutes.
+    With 103 training and 17 validation volumes of 96 x 256 x 256, an epoch (824 steps) took 393
+    to 533 s in PyTorch in bfloat16 on two cores that had other work too.
     """
     return Recipe(
         name="ct-3d",

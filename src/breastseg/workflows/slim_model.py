@@ -125,4 +125,6 @@ def _told(value: Any) -> str:
         return ", ".join(f"{name} {count}" for name, count in value.items()) or "not known"
     if value is None:
         return "not known"
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return f"{value:,}" if type(value) is int else str(value)
