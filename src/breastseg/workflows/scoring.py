@@ -15,6 +15,7 @@ from breastseg.datasets.splits import PARTS
 from breastseg.evaluation.baselines import ALL_BACKGROUND
 from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.scorecard import Contender
+from breastseg.training.begun_from import told_beginning, without_record_of_images
 from breastseg.training.model import Model, load_model, open_model
 from breastseg.workflows.evidence import Evidence
 from breastseg.workflows.judge import Judge, SearchedRegion, VolumeJudge, with_region
@@ -72,7 +73,16 @@ class Scored:
         seen = all_seen(self.exposures)
         told = (f"{warning_of(seen, num_scored=len(self.cases))}.",) if seen else ()
         notices = (f"{each.path.name}: {each.notice}" for each in self.models if each.notice)
-        return (*told, *self.judge.warnings(), *notices)
+        return (
+            *told,
+            *self.judge.warnings(),
+            *map(_unknown_past, self._of_unknown_past()),
+            *notices,
+        )
+
+    def _of_unknown_past(self) -> list[Model]:
+        """Return the models that began from one which keeps no record of its images."""
+        return [each for each in self.models if without_record_of_images(each.runs[0].environment)]
 
     @property
     def model_contenders(self) -> list[Contender]:
@@ -227,6 +237,14 @@ def _folds(model: Model, selection: _Selection) -> dict[str, str]:
     }
 
 
+def _unknown_past(model: Model) -> str:
+    names = ", ".join(without_record_of_images(model.runs[0].environment))
+    return (
+        f"{model.path.name} began from {names}, which keeps no record of the images that it was "
+        "trained on: whether these are among them is not known."
+    )
+
+
 def _details(
     model: Model, data_set: DataSet, selection: _Selection, method: str, threshold: float | None
 ) -> dict[str, str]:
@@ -237,6 +255,7 @@ def _details(
         split = f"{len(model.runs)} folds by {run.split.dealt_by}"
     return {
         "Recipe": f"{model.recipe_name} ({run.recipe.fingerprint()})",
+        **({"Begun from": told} if (told := told_beginning(run.environment)) else {}),
         "Model": model.fingerprint,
         "Trained in": model.framework,
         "Trained on": f"{run.environment['layout']} ({run.environment['data_fingerprint']})",
