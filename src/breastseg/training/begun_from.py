@@ -36,8 +36,7 @@ def copy_model(model: Run, folder: Path) -> None:
     final, new = folder / BEGUN_FROM_NAME, folder / f".{BEGUN_FROM_NAME}"
     home = new / model.path.resolve().name
     try:
-        for old in (final, new):
-            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
         make_folder(home)
         for name in _COPIED:
             if (model.path / name).is_file():
@@ -45,6 +44,7 @@ def copy_model(model: Run, folder: Path) -> None:
         if (model.path / BEGUN_FROM_NAME).is_dir():
             without = shutil.ignore_patterns("weights.safetensors")
             shutil.copytree(model.path / BEGUN_FROM_NAME, home / BEGUN_FROM_NAME, ignore=without)
+        shutil.rmtree(final, ignore_errors=True)
         new.replace(final)
     except OSError as error:
         raise OutputError(
