@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from breastseg.backends.weights import read_weights
-from breastseg.core.recipes import smoke
+from breastseg.core.recipes import ct_25d, smoke
 from breastseg.training.checkpoint import open_run
 from breastseg.workflows.fine_tune import recipe_from
 from breastseg.workflows.phantom import make_ultrasound_phantoms
 from breastseg.workflows.train import Hardware, resume, train
+from tests.chest_set import write_chest_set
 
 ONE_THREAD = Hardware(device="cpu", threads=1)
 NOTICE = "Of phantoms, which tell nothing of patients."
@@ -141,3 +142,45 @@ def test_a_model_that_fits_nothing_is_told_in_a_sentence(breastseg, model, few, 
     assert answer.code == 2
     assert "--init" in answer.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_handed_on_without_its_images_is_told_wherever_it_is_scored(
+    breastseg, model, few, tmp_path
+):
+    slim, tuned, options = tmp_path / "slim", tmp_path / "tuned", ("--threads", 1)
+    described = ("--format", "model", "--description", "Made of BUSI.")
+    assert breastseg("export", model, *described, "--output", slim).code == 0
+    unknown = "no record of the images that it was trained on"
+    answer = breastseg("evaluate", slim, few, *options, "--output", tmp_path / "card")
+    assert answer.code == 0, answer.told
+    assert f"slim keeps {unknown}" in answer.told
+    epochs = ("--set", "optimisation.epochs=1")
+    answer = breastseg("train", few, "--init", slim, *epochs, *options, "--output", tuned)
+    assert answer.code == 0, answer.told
+    assert f'slim keeps {unknown}. Its card says: "Made of BUSI."' in answer.err
+    answer = breastseg("evaluate", tuned, few, *options)
+    assert answer.code == 0, answer.told
+    assert "tuned began from slim: no record is left" in answer.told
+
+
+def test_a_model_of_volumes_goes_on_in_the_other_framework(tmp_path, monkeypatch):
+    """Known volumes go to train here too, by the content of their files."""
+    monkeypatch.setenv("BREASTSEG_CACHE", str(tmp_path / "cache"))
+    data = write_chest_set(tmp_path / "data", 12)
+    recipe = ct_25d().with_settings(
+        [
+            *("volume.spacing_mm=[12,12,12]", "volume.patch=[1,16,16]"),
+            *("volume.patches_per_volume=8", "network.channels=[8,8]"),
+            *("optimisation.epochs=1", "optimisation.deep_supervision=0"),
+            "split.test=0.4",
+        ]
+    )
+    given = {"hardware": ONE_THREAD}
+    parent = train(data, recipe, framework="pytorch", output=tmp_path / "parent", **given)
+    recipe = recipe_from(parent, data, settings=["optimisation.epochs=1"])
+    assert recipe.volume == parent.recipe.volume
+    given |= {"init": parent.path}
+    run = train(data, recipe, framework="tensorflow", output=tmp_path / "run", **given)
+    held_out = {each for part, ids in run.split.parts.items() if part != "train" for each in ids}
+    assert held_out == set(parent.split.parts["test"])
+    assert run.environment["begun_from"]["images_known"] == 12 - len(held_out)

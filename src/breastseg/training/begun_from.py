@@ -135,9 +135,13 @@ def told_beginning(environment: Mapping[str, Any]) -> str | None:
 
 
 def without_record_of_images(environment: Mapping[str, Any]) -> list[str]:
-    """Return the names of the models in a run's past that say nothing of their images."""
-    record = environment.get("begun_from")
-    if not record:
-        return []
-    own = [] if record["keeps_its_images"] else [str(record["name"])]
-    return own + without_record_of_images(record)
+    """Return the names of the models in a run's past whose images are not known any more.
+
+    One that was handed on without a record of its images has none of those before it either.
+    """
+    names: list[str] = []
+    while record := environment.get("begun_from"):
+        if names or not record["keeps_its_images"]:
+            names.append(str(record["name"]))
+        environment = record
+    return names

@@ -99,6 +99,10 @@ def test_models_that_keep_no_record_of_their_images_are_named(model, tmp_path):
     child = begin(slim, tmp_path / "child")
     child.save_best(model.weights())
     assert without_record_of_images(child.environment) == ["slim"]
+    # One that was handed on does not know the images of those before it either.
+    known = {"name": "first", "keeps_its_images": True, "begun_from": None}
+    environment = {"begun_from": {"name": "slim", "keeps_its_images": False, "begun_from": known}}
+    assert without_record_of_images(environment) == ["slim", "first"]
     assert without_record_of_images(begin(model, tmp_path / "whole").environment) == []
 
 
