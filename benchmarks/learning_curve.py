@@ -39,7 +39,7 @@ from breastseg.workflows.train import Hardware, train
 
 SIZES = (20, 50, 100, 200)
 # No test part of their own: all are tested on the images that are held out for good.
-SPLIT = ("split.validation=0.2", "split.calibration=0.1", "split.test=0", "health=warn")
+ALIKE = ("split.test=0", "health=warn")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +85,8 @@ def recipes(model: Run, size: int, settings: Sequence[str]) -> dict[str, Recipe]
     epochs = max(own.optimisation.epochs, tuned.optimisation.epochs)
     scratch = own.model_copy(update={"split": tuned.split, "initial_weights": "random"})
     return {
-        "scratch": scratch.with_settings([f"optimisation.epochs={epochs}", *SPLIT, *settings]),
-        "init": tuned.with_settings([*SPLIT, *settings]),
+        "scratch": scratch.with_settings([f"optimisation.epochs={epochs}", *ALIKE, *settings]),
+        "init": tuned.with_settings([*ALIKE, *settings]),
     }
 
 

@@ -12,6 +12,7 @@ TUNED = "-tuned"
 _SLOWER = 5
 _STEPS = 300
 _MOST_EPOCHS, _FEWEST_EPOCHS = 100, 10
+_CALIBRATED_FROM = 100
 
 _NOT_SHAPE = ("classes", "dropout")
 """Fields of a network that its other weights do not depend on."""
@@ -31,7 +32,9 @@ def fine_tuning_recipe(model: Recipe, fingerprint: str, *, num_images: int) -> R
       gradients yet, and its first steps would be its boldest.
     - About 300 steps, in 10 to 100 epochs: enough to adapt, too few to learn the images by heart.
       Where the model took fewer than 20 epochs, at least half of these.
-    - The split: folds, seed and shares of the model's own data say nothing of other data.
+    - The split: folds, seed and shares of the model's own data say nothing of other data. Of
+      fewer than 100 images none are set aside for calibration: fewer than ten set the operating
+      threshold by chance, where 0.5 would do; they help to choose the epoch instead.
 
     The numbers are rules of thumb; none was tuned on data.
 
@@ -40,7 +43,7 @@ def fine_tuning_recipe(model: Recipe, fingerprint: str, *, num_images: int) -> R
         fingerprint: of the model.
         num_images: of the data set, all parts together.
     """
-    split = Split()
+    split = Split() if num_images >= _CALIBRATED_FROM else Split(validation=0.2, calibration=0)
     shares = split.validation + split.calibration + split.test
     is_tuned = model.begins_from is not None
     rate = model.optimisation.learning_rate / (1 if is_tuned else _SLOWER)

@@ -190,7 +190,14 @@ def known_cases(model: Run, checked: CheckedData) -> dict[str, Seen]:
         names = tuple(case.case_id for case in checked.data_set.cases)
         pictures = KnownPictures(names, checked.sketches)
     each = Model(path=model.path, runs=(model,))
-    seen = dict(exposure_of(each, checked.content, pictures).seen)
+    found = exposure_of(each, checked.content, pictures)
+    seen = found.seen
+    if model.content and found.num_not_compared and len(pictures):
+        log.warning(
+            "%s keeps no sketches of its images: the same files are known, changed copies of them "
+            "are not looked for.",
+            model.path.name,
+        )
     if seen:
         log.warning(
             "%d of %d images are known to the model, such as %s: with their groups they are in "

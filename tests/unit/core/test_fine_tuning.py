@@ -60,6 +60,13 @@ def test_how_the_data_of_the_model_was_divided_is_not_taken_over():
     assert tuned(model).seed == 4
 
 
+def test_few_images_choose_the_epoch_and_no_threshold():
+    few, many = tuned(smoke(), 99).split, tuned(smoke(), 100).split
+    assert (few.validation, few.calibration) == (0.2, 0)
+    assert (many.validation, many.calibration) == (0.1, 0.1)
+    assert few.test == many.test
+
+
 def test_a_model_that_was_tuned_is_not_slowed_down_again():
     once = tuned(smoke())
     twice = fine_tuning_recipe(once, "ba9876543210", num_images=100)

@@ -21,7 +21,7 @@ from breastseg.training.begun_from import copy_model, trained
 from breastseg.training.checkpoint import create_run
 from breastseg.training.model import Model
 from breastseg.training.notice_file import save_notice
-from breastseg.training.sketch_file import save_sketches
+from breastseg.training.sketch_file import SKETCHES_NAME, save_sketches
 from breastseg.workflows.fine_tune import (
     Beginning,
     inherited_notice,
@@ -224,6 +224,15 @@ def test_a_model_without_record_of_its_images_is_told_with_its_card(
     assert not known_cases(open_beginning(slim), new_data)
     assert "slim keeps no record of the images" in caplog.text
     assert 'Its card says: "Of BUSI and BUS-BRA"' in caplog.text
+
+
+def test_a_model_without_sketches_says_that_changed_copies_are_not_known(
+    make_model, cases, new_data, caplog
+):
+    model = make_model(cases=cases)
+    (model.path / SKETCHES_NAME).unlink()
+    assert known_cases(model, new_data).keys() == {"copied"}
+    assert "parent keeps no sketches of its images" in caplog.text
 
 
 def test_a_notice_is_kept_with_the_name_of_the_model_that_it_is_of(make_model):
