@@ -209,7 +209,7 @@ def known_cases(model: Run, checked: CheckedData) -> dict[str, Seen]:
 
 def _unknown(model: Run) -> str:
     said = card_of(model.path)["description"]
-    told = f' Its card says: "{said}".' if said else ""
+    told = f' Its card says: "{said.rstrip(".")}".' if said else ""
     return (
         f"{model.path.name} keeps no record of the images that it was trained on.{told} Make sure "
         "that none of these images is among them: it would flatter the scores of this run."
