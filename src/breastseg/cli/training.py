@@ -41,10 +41,17 @@ def train(
         typer.Option(
             metavar="NAME|FILE",
             help="A shipped recipe (`breastseg recipes list`) or a JSON file.",
-            show_default="ultrasound-scratch",
+            show_default="ultrasound-scratch; with --init the model's, slower and shorter",
         ),
     ] = None,
     settings: Settings = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Go on from the weights of a run, or of a model that ships; of either framework.",
+        ),
+    ] = None,
     folds: Annotated[
         int | None,
         typer.Option(min=2, metavar="K", help="Train K networks, each with one fold held out."),
@@ -86,32 +93,46 @@ def train(
     Images are divided into train, validation, calibration and test so that no patient and no
     near duplicate is on two sides. Ctrl-C leaves a run that predicts and can be resumed.
     With --folds every image is scored by the one network that held it out, and the folder is an
-    ensemble for `predict` and `evaluate`.
+    ensemble for `predict` and `evaluate`. With --init a model is fine-tuned to other images, from
+    about 20 on; those that it was trained on already stay in the training part.
 
         breastseg train Dataset_BUSI_with_GT --framework tensorflow
         breastseg train DATA --recipe seed-latent256 --set optimisation.epochs=20
         breastseg train DATA --folds 5 --output runs/five
+        breastseg train MY-SCANS --init runs/five/fold-1
         breastseg train --resume runs/ultrasound-scratch-pytorch-0123456789ab
     """
-    from breastseg.core.recipes import resolve_recipe
+    from breastseg.training.shipped import resolve_model
     from breastseg.workflows.progress import log_to_terminal
     from breastseg.workflows.train import Hardware
 
     log_to_terminal(verbose=True)
     hardware = Hardware(device=device.value, threads=threads, workers=workers)
     if resume is not None:
-        if settings or output or recipe or framework or folds or notice:
+        if settings or output or recipe or framework or folds or notice or init:
             raise InputError(
                 "--resume goes on with the run's own recipe and framework: leave --recipe, --set, "
-                "--framework, --folds, --notice and --output away."
+                "--init, --framework, --folds, --notice and --output away."
             )
         _resume(resume, data, hardware, as_json=as_json)
         return
     if data is None:
         raise InputError("train needs DATA, a folder of scans and masks, or --resume RUN.")
-    chosen = resolve_recipe(recipe or "ultrasound-scratch").with_settings(settings or [])
+    model = None if init is None else resolve_model(init)
+    chosen = _recipe(data, recipe, settings or [], model)
     name = framework.value if framework else "pytorch"
-    _begin(data, chosen, name, folds, output, hardware, notice=notice, as_json=as_json)
+    _begin(data, chosen, name, folds, output, hardware, notice=notice, init=model, as_json=as_json)
+
+
+def _recipe(data: Path, name: str | None, settings: list[str], model: Path | None) -> "Recipe":
+    """Return the recipe to train by: the model's own where there is one and none is named."""
+    from breastseg.core.recipes import resolve_recipe
+    from breastseg.workflows.fine_tune import open_beginning, recipe_from
+
+    if model is None:
+        return resolve_recipe(name or "ultrasound-scratch").with_settings(settings)
+    recipe = None if name is None else resolve_recipe(name)
+    return recipe_from(open_beginning(model), data, recipe=recipe, settings=settings)
 
 
 def _begin(
@@ -123,6 +144,7 @@ def _begin(
     hardware: "Hardware",
     *,
     notice: str | None,
+    init: Path | None,
     as_json: bool,
 ) -> None:
     """Train one network, or one for each fold."""
@@ -139,6 +161,7 @@ def _begin(
                 framework=framework,
                 output=output,
                 notice=notice,
+                init=init,
                 hardware=hardware,
                 listener=bar,
                 reading=bar,
@@ -151,6 +174,7 @@ def _begin(
                 num_folds=folds,
                 output=output,
                 notice=notice,
+                init=init,
                 hardware=hardware,
                 listeners=bar.begin_fold,
                 reading=bar,

@@ -156,13 +156,25 @@ class Optimisation(RecipePart):
         return ("first", "second")
 
 
+_BEGINS = "model:"
+InitialWeights = (
+    Literal["random", "imagenet"] | Annotated[str, Field(pattern=rf"^{_BEGINS}[0-9a-f]{{12}}$")]
+)
+
+
+def initial_weights_of(fingerprint: str) -> str:
+    """Return the `initial_weights` of a training that begins from the model of a fingerprint."""
+    return f"{_BEGINS}{fingerprint}"
+
+
 class Recipe(RecipePart):
     """Saved as recipe.json beside the weights that it made.
 
     health: whether a training that cannot succeed is stopped, or a warning is all; a loss that
         is not finite stops it always.
     initial_weights: what the training begins with; `imagenet` for an encoder that was trained
-        on it, which the extra `pretrained` brings. The decoder is random.
+        on it, which the extra `pretrained` brings, with a random decoder; or `model:` and the
+        fingerprint of a model, which `train --init` writes and needs.
     class_loss_weight: of the cross entropy of `network.classes`, beside the loss of the pixels.
     volume: how CT volumes are prepared; `preprocessing` is not asked then. None for images.
     """
@@ -180,7 +192,7 @@ class Recipe(RecipePart):
     )
     optimisation: Optimisation = Optimisation()
     health: Literal["stop", "warn"] = "stop"
-    initial_weights: Literal["random", "imagenet"] = "random"
+    initial_weights: InitialWeights = "random"
     class_loss_weight: Positive = 0.2
 
     @model_validator(mode="after")
@@ -236,6 +248,11 @@ class Recipe(RecipePart):
                 f"preprocessing.size={size} must be a multiple of {stride}, which the network with "
                 f"channels {self.network.channels} halves it by: take {size + -size % stride}"
             )
+
+    @property
+    def begins_from(self) -> str | None:
+        """The fingerprint of the model whose weights the training begins with; None for no one."""
+        return self.initial_weights.partition(_BEGINS)[2] or None
 
     @property
     def split_seed(self) -> int:

@@ -1,7 +1,7 @@
 """Dividing a data set so that no patient and no near duplicate is on two sides."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,7 +81,13 @@ class DataSplit:
 
 
 def split_cases(
-    cases: Sequence[CaseFiles], groups: Mapping[str, str], split: Split, *, seed: int, method: str
+    cases: Sequence[CaseFiles],
+    groups: Mapping[str, str],
+    split: Split,
+    *,
+    seed: int,
+    method: str,
+    trained_on: Collection[str] = (),
 ) -> DataSplit:
     """Divide the groups by the shares of the recipe, each class evenly.
 
@@ -95,9 +101,12 @@ def split_cases(
         split: shares, or the fold that is the test or the validation part.
         seed: of the random order.
         method: how the groups came about.
+        trained_on: case ids that the model which the training begins from knows: they and all
+            of their groups are in the training part.
 
     Raises:
-        SplitError: a part would be empty, or the data set has no such fold.
+        SplitError: a part would be empty, the data set has no such fold, or a fold holds what
+            was trained on.
     """
     wanted = {
         "validation": split.validation,
@@ -109,21 +118,55 @@ def split_cases(
     held_out, kind = _held_out(cases, split, wanted, dealer)
     method = f"image{_NOT_BY}{method}" if split.ignores_groups else method
     method = f"{kind}{_ELSE_BY}{method}" if kind else method
-    taken = {case.case_id for part in held_out.values() for case in part}
+    known = _of_known_groups(cases, dealt_by, trained_on)
+    _require_unknown(held_out, known)
+    taken = {case.case_id for part in (*held_out.values(), known) for case in part}
     rest = [case for case in cases if case.case_id not in taken]
     left = {part: 0.0 if part in held_out else share for part, share in wanted.items()}
     left["train"] = 1 - sum(left.values()) - len(taken) / max(1, len(cases))
     dealt = {**dealer.deal(rest, left), **held_out}
+    dealt["train"] = [*dealt.get("train", []), *known]
     parts = {part: dealt.get(part, []) for part in PARTS}
     for part in PARTS:
         if not parts[part] and (part == "train" or wanted[part] > 0):
             raise SplitError(
                 f"the {part} part would be empty: {len(set(dealt_by.values()))} groups ({method}) "
-                f"are too few for the shares of the recipe. {_way_out(part)}"
+                f"are too few for the shares of the recipe{_told(known)}. {_way_out(part)}"
             )
     ids = {part: tuple(sorted(case.case_id for case in parts[part])) for part in PARTS}
     return DataSplit(
         method=method, parts=ids, groups=dict(groups), divides_groups=split.ignores_groups
+    )
+
+
+def _of_known_groups(
+    cases: Sequence[CaseFiles], dealt_by: Mapping[str, str], trained_on: Collection[str]
+) -> list[CaseFiles]:
+    """Return the cases of all groups of which some case was trained on."""
+    groups = {dealt_by[case_id] for case_id in trained_on}
+    return [case for case in cases if dealt_by[case.case_id] in groups]
+
+
+def _require_unknown(
+    held_out: Mapping[str, Sequence[CaseFiles]], known: Sequence[CaseFiles]
+) -> None:
+    ids = {case.case_id for case in known}
+    for part, cases in held_out.items():
+        if both := [case.case_id for case in cases if case.case_id in ids]:
+            raise SplitError(
+                f"the {part} part is a fold, and {len(both)} of its {len(cases)} images were "
+                "trained on by the model that the training begins from, or share a group with "
+                f"such, as '{both[0]}'. Leave folds away, so that these go to train; or begin "
+                "from a model that has not seen them."
+            )
+
+
+def _told(known: Sequence[CaseFiles]) -> str:
+    if not known:
+        return ""
+    return (
+        f", since {len(known)} images must be in train: the model that the training begins from "
+        "was trained on them, or on others of their groups"
     )
 
 

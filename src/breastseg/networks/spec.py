@@ -34,6 +34,9 @@ DROPOUT_STEPS = 2**16
 """A dropout mask compares 16 random bits: four times fewer random numbers than 64, and a rate
 that is off by at most 1 in 131072."""
 
+CLASSES = "classes."
+"""How the names of the weights begin that tell the class of a whole image."""
+
 Array = Float32[np.ndarray, "..."]
 
 
@@ -93,8 +96,8 @@ def weight_table(spec: NetworkSpec, deep_supervision: int = 0) -> tuple[Weight, 
     table += _head(spec, "head", 0)
     if spec.classes:
         shape = (len(spec.classes), spec.channels[-1])
-        table.append(Weight("classes.weight", shape, "kernel", level=len(spec.channels) - 1))
-        table.append(Weight("classes.bias", shape[:1], "bias"))
+        table.append(Weight(f"{CLASSES}weight", shape, "kernel", level=len(spec.channels) - 1))
+        table.append(Weight(f"{CLASSES}bias", shape[:1], "bias"))
     return tuple(table)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from breastseg.backends.protocol import Backend
 
 RUN_FORMAT = 1
+BEGUN_FROM_NAME = "begun-from"
 _BEGINNING = ("split.json", "groups.json", "recipe.json", "environment.json")
 Array = Float32[np.ndarray, "..."]
 
@@ -311,7 +312,7 @@ def require_new(path: Path) -> None:
     if not path.exists():
         return
     names = {each.name for each in path.iterdir()} if path.is_dir() else {"a file"}
-    visible = {name for name in names if not name.startswith(".")}
+    visible = {name for name in names if not name.startswith(".") and name != BEGUN_FROM_NAME}
     # In the order of create_run: without environment.json no epoch was trained.
     if visible not in [set(_BEGINNING[:count]) for count in range(len(_BEGINNING))]:
         raise RunFolderError(

@@ -30,12 +30,14 @@ def environment_of(
     content: Mapping[str, str],
     *,
     threads: int | None,
+    begun_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what environment.json says of a new run.
 
     Args:
         content: SHA-256 of each image file by case id.
         threads: what the user asked for; None leaves the number to the framework.
+        begun_from: the model that it begins from, see training.begun_from.
     """
     return {
         "framework": backend.name,
@@ -53,6 +55,7 @@ def environment_of(
         "recipe_fingerprint": recipe.fingerprint(),
         "seed": recipe.seed,
         "pretrained": origin_of(recipe),
+        **({"begun_from": begun_from} if begun_from else {}),
     }
 
 

@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float32
 
-from breastseg.backends.pretrained import first_weights
 from breastseg.backends.protocol import Backend
 from breastseg.core.errors import HealthError
 from breastseg.core.network_recipe import UNLABELLED
@@ -28,6 +27,7 @@ from breastseg.pipeline.case_sets import TrainingSet, ValidationSet
 from breastseg.pipeline.workers import BatchSource
 from breastseg.training import health
 from breastseg.training.averaging import WeightAverage
+from breastseg.training.begun_from import weights_at_start
 from breastseg.training.checkpoint import EpochRecord, Run, TrainingState
 from breastseg.training.range_test import NUM_STEPS, propose_learning_rate
 
@@ -260,7 +260,7 @@ class _Loop:
         """Ask a range test for a learning rate; the weights of the backend are lost by it."""
         log.info("looking for a better learning rate")
         batches = itertools.chain.from_iterable(map(self._batches.epoch, itertools.count()))
-        weights = first_weights(self._recipe)
+        weights = weights_at_start(self._run)
         chosen = propose_learning_rate(self._backend, itertools.islice(batches, NUM_STEPS), weights)
         if chosen is not None and not rate / 2 <= chosen <= 2 * rate:
             return (

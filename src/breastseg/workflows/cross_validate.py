@@ -1,20 +1,23 @@
 """breastseg train --folds: every image held out once, and the folds' networks used as one."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from breastseg.core.errors import InputError, RunFolderError
+from breastseg.core.errors import InputError, RunFolderError, SplitError
 from breastseg.core.recipe import Recipe
 from breastseg.datasets.checked import CheckedData, check_data, find_training_data
 from breastseg.io.atomic import make_folder
+from breastseg.training.begun_from import model_in, told_beginning
 from breastseg.training.checkpoint import Run, open_run, require_new
 from breastseg.training.fit import Listener
 from breastseg.training.lock import only_trainer
 from breastseg.training.model import Model, Plan, notices, open_model, read_plan
 from breastseg.training.notice_file import read_notice, save_notice
+from breastseg.workflows.fine_tune import Beginning
 from breastseg.workflows.progress import Reading, silent_listener, silent_reading
+from breastseg.workflows.seen_before import Seen
 from breastseg.workflows.train import ANYWHERE, Hardware, resume, train
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ def cross_validate(
     num_folds: int,
     output: Path | None = None,
     notice: str | None = None,
+    init: Path | None = None,
     hardware: Hardware = ANYWHERE,
     listeners: Listeners | None = None,
     reading: Reading = silent_reading,
@@ -47,13 +51,14 @@ def cross_validate(
         num_folds: 2 or more.
         output: runs/<recipe>-<framework>-<fingerprint>-folds-<K> where None.
         notice: see train.train; each fold has it.
+        init: see train.train; each fold begins from that model, which must know none of the images.
         hardware: device and threads.
         listeners: who is told of the steps and epochs of each fold.
         reading: told of the progress of reading.
 
     Raises:
         InputError: fewer than two folds, or a recipe that names a fold itself.
-        SplitError: too few groups.
+        SplitError: too few groups, or the model of `init` knows an image.
         LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
         RunFolderError, OutputError: the folder.
         HealthError: the training of a fold cannot succeed; the folds before it are kept.
@@ -67,9 +72,11 @@ def cross_validate(
         )
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}-folds-{num_folds}"
     path = output or Path("runs") / name
+    beginning = Beginning.open(init, recipe)
     require_new(path)
     found = find_training_data(data, volumes=recipe.volume is not None)
     checked = check_data(found, reading)
+    _require_unknown(beginning.known_cases(checked))
     plan = Plan(framework=framework, num_folds=num_folds, recipe=recipe, data=data.resolve())
     published = sorted({case.fold for case in checked.data_set.cases if case.fold is not None})
     if published and published != list(range(1, num_folds + 1)):
@@ -79,9 +86,20 @@ def cross_validate(
         )
     make_folder(path)
     with only_trainer(path):
+        beginning.copy_into(path)
         plan.save(path)
         save_notice(path, notice)
         return _train_folds(path, plan, checked, hardware, listeners, reading)
+
+
+def _require_unknown(known: Mapping[str, Seen]) -> None:
+    """Refuse to hold images out that a model was trained on, as every fold does with its own."""
+    if known:
+        raise SplitError(
+            f"--folds holds every image out once, but {len(known)} are known to the model of "
+            f"--init, such as {next(iter(known.values()))}: their scores would flatter. Leave "
+            "--folds away, so that these go to train, or take them out of the data."
+        )
 
 
 def resume_folds(
@@ -121,6 +139,7 @@ def _train_folds(
             framework=plan.framework,
             output=member,
             notice=read_notice(path),
+            init=model_in(path),
             hardware=hardware,
             listener=listener,
             reading=reading,
@@ -148,6 +167,7 @@ def summary(path: Path) -> dict[str, Any]:
         )
     return {
         "recipe": plan.recipe.name,
+        **({"begun_from": told} if runs and (told := told_beginning(runs[0].environment)) else {}),
         "framework": plan.framework,
         "data": str(plan.data),
         "num_folds": plan.num_folds,

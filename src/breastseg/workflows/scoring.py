@@ -15,6 +15,8 @@ from breastseg.datasets.splits import PARTS
 from breastseg.evaluation.baselines import ALL_BACKGROUND
 from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.scorecard import Contender
+from breastseg.training.begun_from import told_beginning, without_record_of_images
+from breastseg.training.checkpoint import Run
 from breastseg.training.model import Model, load_model, open_model
 from breastseg.workflows.evidence import Evidence
 from breastseg.workflows.judge import Judge, SearchedRegion, VolumeJudge, with_region
@@ -72,7 +74,8 @@ class Scored:
         seen = all_seen(self.exposures)
         told = (f"{warning_of(seen, num_scored=len(self.cases))}.",) if seen else ()
         notices = (f"{each.path.name}: {each.notice}" for each in self.models if each.notice)
-        return (*told, *self.judge.warnings(), *notices)
+        unknown = filter(None, map(_unknown_images, self.models))
+        return (*told, *self.judge.warnings(), *unknown, *notices)
 
     @property
     def model_contenders(self) -> list[Contender]:
@@ -227,6 +230,25 @@ def _folds(model: Model, selection: _Selection) -> dict[str, str]:
     }
 
 
+def _unknown_images(model: Model) -> str | None:
+    """Say of which models the images are not known, so that leakage cannot be found; else None."""
+    past = ", ".join(without_record_of_images(model.runs[0].environment))
+    name, unknown = model.path.name, "whether these are among them is not known."
+    if not model.runs[0].content:
+        return f"{name} keeps no record of the images that it was trained on: {unknown}"
+    if not past:
+        return None
+    return (
+        f"{name} began from {past}: no record is left of the images trained on there, and {unknown}"
+    )
+
+
+def _trained_on(run: Run) -> str:
+    if "layout" not in run.environment:
+        return "not recorded: the model was handed on without it"
+    return f"{run.environment['layout']} ({run.environment['data_fingerprint']})"
+
+
 def _details(
     model: Model, data_set: DataSet, selection: _Selection, method: str, threshold: float | None
 ) -> dict[str, str]:
@@ -237,9 +259,10 @@ def _details(
         split = f"{len(model.runs)} folds by {run.split.dealt_by}"
     return {
         "Recipe": f"{model.recipe_name} ({run.recipe.fingerprint()})",
+        **({"Begun from": told} if (told := told_beginning(run.environment)) else {}),
         "Model": model.fingerprint,
         "Trained in": model.framework,
-        "Trained on": f"{run.environment['layout']} ({run.environment['data_fingerprint']})",
+        "Trained on": _trained_on(run),
         "Scored on": f"{data_set.layout}, {selection.described}: {len(selection.cases)} images",
         "Fingerprint of the images": content_fingerprint(
             selection.sha256[case.case_id] for case in selection.cases

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from breastseg.core.errors import InputError, SearchFolderError
+from breastseg.core.errors import InputError, RecipeError, SearchFolderError
 from breastseg.core.recipe import Recipe, parse_recipe
 from breastseg.core.search_space import Label, SearchSpace, parse_space
 from breastseg.datasets.checked import content_fingerprint, content_of
@@ -147,9 +147,15 @@ def plan_search(
 
     Raises:
         SearchSpaceError: a combination makes no recipe, or a grid has no end.
-        RecipeError: the recipe cannot be divided into folds.
+        RecipeError: the recipe cannot be divided into folds, or begins from a model.
         LayoutError: the data.
     """
+    if base.begins_from is not None:
+        raise RecipeError(
+            f"the recipe '{base.name}' begins from the model {base.begins_from}, which a search "
+            "does not take. Search with --set initial_weights=random, and fine-tune the winner's "
+            "settings with `breastseg train --init MODEL --set ...`."
+        )
     space.check(base)
     count = space.num_cells()
     if strategy is None:

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from breastseg.core.errors import SplitError
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.sketches import ALIKE, SAME_PICTURE, nearest, read_and_sketch
+from breastseg.datasets.splits import PARTS
+from breastseg.training.begun_from import ancestors
 from breastseg.training.checkpoint import Run
 from breastseg.training.model import Model
 from breastseg.training.sketch_file import KnownPictures, read_sketches
@@ -30,7 +32,8 @@ class Seen:
 
     how: file: the same content was in another part than test. near duplicate: of such an image,
         by its sketch. group: the image was held out, but another one of its group was not.
-    twin: case id in the run of what was seen. part: that it is in.
+    twin: case id in the run of what was seen. part: that it is in; of a model that the run began
+        from, with its name.
     likeness: of the two pictures; None where it was not looked at.
     """
 
@@ -84,16 +87,48 @@ def exposures_of(
         ImageFileError: an image cannot be read.
         RunFolderError: the sketches of a run are damaged.
     """
-    known = [_trained_on(model) for model in models]
-    homes = [model.home() for model, each in zip(models, known, strict=True) if each is not None]
+    past = [each for model in models for each in lineage(model)]
+    homes = [each.home() for each in past if _trained_on(each) is not None]
     new = [case for case in cases if any(sha256[case.case_id] not in home for home in homes)]
     names = tuple(case.case_id for case in new)
     sketched = KnownPictures(names, read_and_sketch(new, reading))
     scored = {case.case_id: sha256[case.case_id] for case in cases}
-    return [
-        _exposure(model, scored, sketched, pictures)
-        for model, pictures in zip(models, known, strict=True)
-    ]
+    return [exposure_of(model, scored, sketched) for model in models]
+
+
+def lineage(model: Model) -> list[Model]:
+    """Return a model, and each model that one of its runs began from, directly or by others."""
+    past = {
+        (steps, each.path.name): each  # the folds of a cross-validation began from the same
+        for run in model.runs
+        for steps, each in enumerate(ancestors(run))
+    }
+    return [model, *(Model(path=each.path, runs=(each,)) for each in past.values())]
+
+
+def exposure_of(model: Model, scored: Mapping[str, str], sketched: KnownPictures) -> Exposure:
+    """Return what of some images a model had seen, or a model that it began from.
+
+    Args:
+        scored: SHA-256 of the file of each image, by case id.
+        sketched: the sketches of these images, at least of those that the model does not know.
+    """
+    own = _exposure(model, scored, sketched, _trained_on(model))
+    seen, alike = own.seen, own.alike
+    for each in lineage(model)[1:]:
+        found = _named(_exposure(each, scored, sketched, _trained_on(each)), each.path.name)
+        seen, alike = found.seen | seen, found.alike | alike
+    rest = {case_id: each for case_id, each in alike.items() if case_id not in seen}
+    return replace(own, seen=seen, alike=rest)
+
+
+def _named(exposure: Exposure, name: str) -> Exposure:
+    """Say of which model the parts are."""
+    seen, alike = (
+        {case_id: replace(each, part=f"{each.part} of {name}") for case_id, each in found.items()}
+        for found in (exposure.seen, exposure.alike)
+    )
+    return replace(exposure, seen=seen, alike=alike)
 
 
 def _exposure(
@@ -221,4 +256,6 @@ def _way_out(seen: Mapping[str, Seen]) -> str:
             f"Take {', '.join(names[:_MOST_NAMED])}{more} out of the data (scorecard.json lists "
             "every one with its twin once leakage is allowed)"
         )
+    if any(each.part not in PARTS for each in seen.values()):
+        return "Take the images that the model which it began from had seen out of the data"
     return "Score --split test"

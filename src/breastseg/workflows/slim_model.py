@@ -9,6 +9,7 @@ from breastseg.core.errors import InputError
 from breastseg.datasets.splits import DataSplit
 from breastseg.io.atomic import write_text
 from breastseg.networks.spec import num_parameters
+from breastseg.training.begun_from import told_beginning
 from breastseg.training.calibration_file import CALIBRATION_NAME
 from breastseg.training.checkpoint import Run, create_run, open_run
 from breastseg.training.model import is_ensemble
@@ -16,7 +17,7 @@ from breastseg.training.notice_file import save_notice
 
 CARD_NAME = "card.json"
 CARD_PAGE_NAME = "card.md"
-_KEPT = ("framework", "versions", "precision", "device")
+_KEPT = ("framework", "versions", "precision", "device", "begun_from")
 _SEALED = ("weights.safetensors", "recipe.json", CARD_NAME)
 
 
@@ -93,6 +94,7 @@ def _card(slim: Run, trained: Run, description: str) -> dict[str, Any]:
         "fingerprint": slim.fingerprint,
         "trained_fingerprint": trained.fingerprint,
         "recipe": recipe.name,
+        **({"begun_from": told} if (told := told_beginning(trained.environment)) else {}),
         "framework": trained.framework,
         "parameters": num_parameters(recipe.network),
         "weights_sha256": hashlib.sha256(slim.weights_path.read_bytes()).hexdigest(),

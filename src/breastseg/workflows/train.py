@@ -1,12 +1,11 @@
 """breastseg train: from a folder of scans and a recipe to a run folder."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from breastseg.backends.pretrained import first_weights
 from breastseg.backends.protocol import Backend, BackendConfig, make_backend
 from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.recipe import Recipe
@@ -25,6 +24,7 @@ from breastseg.pipeline.case_sets import ValidationSet
 from breastseg.pipeline.volume_sets import WholeVolumes
 from breastseg.pipeline.workers import automatic_workers
 from breastseg.report.terminal import sparkline
+from breastseg.training.begun_from import begun_from, told_beginning, weights_at_start
 from breastseg.training.checkpoint import (
     EpochRecord,
     Run,
@@ -34,12 +34,13 @@ from breastseg.training.checkpoint import (
     require_new,
 )
 from breastseg.training.environment import environment_of
-from breastseg.training.fit import Listener, fit
+from breastseg.training.fit import Listener, fit, validate
 from breastseg.training.lock import only_trainer
 from breastseg.training.notice_file import SIMULATED, save_notice
 from breastseg.training.sketch_file import SKETCHES_NAME, save_sketches
 from breastseg.training.tracking import Listeners, Tracker
 from breastseg.workflows.calibrate import calibrate_run, make_usable
+from breastseg.workflows.fine_tune import Beginning, inherited_notice
 from breastseg.workflows.image_classes import require_classes
 from breastseg.workflows.prepare import prepared_sets
 from breastseg.workflows.progress import Reading, log_file, silent_listener, silent_reading
@@ -71,6 +72,7 @@ def train(
     framework: str,
     output: Path | None = None,
     notice: str | None = None,
+    init: Path | None = None,
     hardware: Hardware = ANYWHERE,
     listener: Listener | None = None,
     reading: Reading | None = None,
@@ -85,6 +87,8 @@ def train(
         output: the run folder; runs/<recipe>-<framework>-<fingerprint> where None.
         notice: what every reader of the model's results must know. Where None and the data set
             says that its lesions are simulated, that the model was never validated on patients.
+        init: the run folder of a model whose weights the training begins with; the recipe is that
+            of workflows.fine_tune.recipe_from. A copy of it is kept in the run folder.
         hardware: device, threads and workers.
         listener: told of every step and epoch.
         reading: told of the progress of reading.
@@ -94,15 +98,16 @@ def train(
 
     Raises:
         LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
-        SplitError: too few groups.
-        RecipeError: the network takes volumes or several channels, or tells classes that no
-            image has.
+        SplitError: too few groups, or too few that the model of `init` does not know.
+        RecipeError: the network takes volumes or several channels, tells classes that no image
+            has, or is not that of the model of `init`.
         RunFolderError, OutputError: the run folder.
         HealthError: the training cannot succeed; see training.health.
         MissingExtraError: the framework is not installed, or what the recipe's first weights
             come from.
     """
     _require_known_input(recipe)
+    beginning = Beginning.open(init, recipe)
     reading = reading or silent_reading
     name = f"{recipe.name}-{framework}-{recipe.fingerprint()}"
     path = output or Path("runs") / name
@@ -113,20 +118,27 @@ def train(
         data_set = data.data_set
     require_classes(recipe, data_set)
     backend = _backend(recipe, framework, hardware)
-    backend.load_weights(first_weights(recipe))
+    backend.load_weights(beginning.weights())
     checked = check_data(data_set, reading) if isinstance(data, Path) else data
-    split = _split(checked, recipe)
+    known = beginning.known_cases(checked)
+    split = _split(checked, recipe, known)
     with only_trainer(path):
+        beginning.copy_into(path)
         run = create_run(
             path,
             recipe=recipe,
             split=split,
             environment=environment_of(
-                recipe, backend, data_set, checked.content, threads=hardware.threads
+                recipe,
+                backend,
+                data_set,
+                checked.content,
+                threads=hardware.threads,
+                begun_from=beginning.record(known),
             ),
             content=checked.content,
         )
-        save_notice(path, notice)
+        save_notice(path, _whole_notice(notice, data_set, run))
         if checked.sketches is not None:
             save_sketches(path, checked.content, checked.sketches)
         return _train(run, backend, hardware, data_set, listener, reading)
@@ -189,7 +201,7 @@ def _resume(
         save_sketches(run.path, run.content, read_and_sketch(data_set.cases, reading))
     backend = _backend(run.recipe, run.framework, hardware)
     if not run.state().epoch:  # killed before its first epoch was saved
-        backend.load_weights(first_weights(run.recipe))
+        backend.load_weights(weights_at_start(run))
     return _train(run, backend, hardware, data_set, listener, reading)
 
 
@@ -206,9 +218,18 @@ def _backend(recipe: Recipe, framework: str, hardware: Hardware) -> Backend:
     return make_backend(framework, config)
 
 
-def _split(checked: CheckedData, recipe: Recipe) -> DataSplit:
+def _whole_notice(given: str | None, data_set: DataSet, run: Run) -> str | None:
+    """Join what is said of a run: as given or by its data, and of the model that it began from."""
+    own = given or (SIMULATED if says_simulated(data_set.root) else None)
+    model = begun_from(run)
+    before = None if model is None else inherited_notice(model)
+    return " ".join(filter(None, (own, before))) or None
+
+
+def _split(checked: CheckedData, recipe: Recipe, known: Collection[str]) -> DataSplit:
     cases, groups, method = checked.data_set.cases, checked.groups, checked.method
-    split = split_cases(cases, groups, recipe.split, seed=recipe.split_seed, method=method)
+    seed = recipe.split_seed
+    split = split_cases(cases, groups, recipe.split, seed=seed, method=method, trained_on=known)
     together = sum(size for size in group_sizes(groups).values() if size > 1)
     sizes = ", ".join(f"{part} {len(ids)}" for part, ids in split.parts.items())
     log.info(
@@ -240,6 +261,7 @@ def summary(run: Run) -> dict[str, Any]:
     return {
         "recipe": run.recipe.name,
         "fingerprint": run.recipe.fingerprint(),
+        **({"begun_from": told} if (told := told_beginning(run.environment)) else {}),
         "framework": f"{run.framework} on {run.environment['device']}, "
         f"{run.environment['precision']}",
         "network": f"channels {'-'.join(map(str, run.recipe.network.channels))}, "
@@ -300,8 +322,8 @@ def _train(
     workers = hardware.workers
     workers = automatic_workers(backend.device) if workers is None else workers
     with log_file(run.path):
-        if run.notice is None and says_simulated(data_set.root):
-            save_notice(run.path, SIMULATED)
+        if run.notice is None:  # killed before
+            save_notice(run.path, _whole_notice(None, data_set, run))
         if not run.has_constant_mask:
             run.save_constant_mask(_constant_mask(run, data_set))
         parts = [data_set.only(run.split.parts[part]) for part in ("train", "validation")]
@@ -311,6 +333,7 @@ def _train(
             run.unseal()
             tracker = Tracker(run, names, sets[1])
             told = Listeners(tracker, listener or silent_listener())
+            _tell_beginning(run, backend, sets[1])
             try:
                 state = fit(backend, *sets, run, told, tracker.validated, workers=workers)
             except KeyboardInterrupt:
@@ -322,6 +345,14 @@ def _train(
         calibrate_run(run, data_set, threads=hardware.threads, reading=reading)
         make_usable(run)
     return run
+
+
+def _tell_beginning(run: Run, backend: Backend, validation: ValidationSet) -> None:
+    """Say how good the model is that the training begins from, before its first step."""
+    if run.recipe.begins_from is None or run.state().epoch:
+        return
+    found = validate(backend, validation, run.recipe.optimisation.batch_size)
+    log.info("epoch 0: validation Dice %.4f, by the model as it was", found.dice)
 
 
 def _judge(run: Run, state: TrainingState, data_set: DataSet, validation: ValidationSet) -> None:

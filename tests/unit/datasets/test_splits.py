@@ -240,3 +240,45 @@ def test_published_folds_are_not_taken_when_groups_are_ignored():
 def test_a_published_test_fold_cannot_be_divided_by_image():
     with pytest.raises(ValueError, match="leave by at 'group'"):
         by_image(test_fold=1)
+
+
+# --- what a model that a training begins from knows ---------------------------------------------
+
+
+def split_knowing(cases, trained_on, groups=None, share=None):
+    given = {"seed": 0, "method": "patient", "trained_on": trained_on}
+    return split_cases(cases, groups or alone(cases), share or Split(), **given)
+
+
+def test_what_a_model_was_trained_on_is_in_train_and_the_rest_is_dealt():
+    known = {case.case_id for case in cases(100)[:50]}
+    divided = split_knowing(cases(100), known)
+    assert known <= set(divided.parts["train"])
+    assert sizes(divided) == {"train": 60, "validation": 10, "calibration": 10, "test": 20}
+
+
+def test_all_of_a_group_goes_to_train_with_the_image_that_is_known():
+    given = cases(40)
+    groups = {case.case_id: str(place // 2) for place, case in enumerate(given)}
+    divided = split_knowing(given, {given[0].case_id}, groups)
+    assert {given[0].case_id, given[1].case_id} <= set(divided.parts["train"])
+
+
+def test_where_more_is_known_than_train_has_room_for_the_rest_is_held_out():
+    given = cases(100)
+    divided = split_knowing(given, {case.case_id for case in given[:80]})
+    assert set(divided.parts["train"]) == {case.case_id for case in given[:80]}
+    assert sizes(divided) == {"train": 80, "validation": 5, "calibration": 5, "test": 10}
+
+
+def test_data_of_which_all_is_known_is_refused():
+    given = cases(10)
+    with pytest.raises(SplitError, match="since 10 images must be in train: the model"):
+        split_knowing(given, {case.case_id for case in given})
+
+
+@pytest.mark.parametrize("share", [Split(folds=Folds(count=2)), Split(test_fold=1)])
+def test_a_fold_that_holds_what_is_known_is_refused(share):
+    given = cases(20, folds=[1, 2] * 10)
+    with pytest.raises(SplitError, match=r"test part is a fold, and \d+ of its \d+ images"):
+        split_knowing(given, {case.case_id for case in given}, share=share)
