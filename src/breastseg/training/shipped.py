@@ -19,6 +19,11 @@ def shipped_models() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in found))
 
 
+def folder_beside(model: Path, name: str) -> Path:
+    """Return MODEL/NAME; of a model that ships MODEL-NAME here, and nothing in the package."""
+    return model / name if model.exists() else Path(f"{model}-{name}")
+
+
 def resolve_model(name: str | Path) -> Path:
     """Return the folder of a model: a path that exists, else a name that ships.
 

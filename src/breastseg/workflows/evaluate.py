@@ -13,6 +13,7 @@ from breastseg.evaluation.scorecard import exemplary_cases, summarise, to_docume
 from breastseg.report.figures import Figure, fold_curves, training_curves
 from breastseg.report.scorecard_page import Picture
 from breastseg.training.model import Model
+from breastseg.training.shipped import folder_beside
 from breastseg.workflows.judge import SearchedRegion, VolumeJudge
 from breastseg.workflows.leakage import leakage_certificate
 from breastseg.workflows.progress import Reading, log_file, silent_reading
@@ -61,11 +62,12 @@ def evaluate(
 
     Args:
         run: a run folder, or the folds of a cross-validation, which score their own data out
-            of fold and other data as an ensemble.
+            of fold and other data as an ensemble; or the name of a model that ships.
         data: a folder of a known layout, with reference masks.
         split: test, calibration, validation, train or all; of the run's own data alone.
         against: other runs, scored on the same images and compared pair by pair.
-        output: RUN/scorecard for own data, RUN/scorecard-FOLDER for other, where None.
+        output: RUN/scorecard for own data, RUN/scorecard-FOLDER for other, where None;
+            NAME-scorecard-FOLDER here for a model that ships.
         allow_leakage: score images of any other part than test, with a warning.
         threshold: operating threshold in (0, 1]; each run's own where None.
         threads: of the CPU; None takes all.
@@ -112,7 +114,7 @@ def _default_folder(run: Path, scored: Scored, region: SearchedRegion | None) ->
         parts.append(scored.data_name)
     if region is not None:
         parts.append(f"region-{region}")
-    return run / "-".join(parts)
+    return folder_beside(run, "-".join(parts))
 
 
 def _document(scored: Scored, inflation: dict[str, Any] | None) -> dict[str, Any]:

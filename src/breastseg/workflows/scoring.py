@@ -18,6 +18,7 @@ from breastseg.evaluation.scorecard import Contender
 from breastseg.training.begun_from import told_beginning, without_record_of_images
 from breastseg.training.checkpoint import Run
 from breastseg.training.model import Model, load_model, open_model
+from breastseg.training.shipped import resolve_model
 from breastseg.workflows.evidence import Evidence
 from breastseg.workflows.judge import Judge, SearchedRegion, VolumeJudge, with_region
 from breastseg.workflows.progress import Reading
@@ -103,7 +104,7 @@ def score_models(
     """
     if threshold is not None:
         check_threshold(threshold)
-    opened = [open_model(path) for path in paths]
+    opened = [open_model(resolve_model(path)) for path in paths]
     data_set = _find(opened, data)
     selection = _select(opened, data_set, split, allow_leakage=allow_leakage, reading=reading)
     groups, method = _groups(opened[0], data_set, selection)

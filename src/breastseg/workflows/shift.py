@@ -17,6 +17,7 @@ from breastseg.evaluation.shift_comparison import LesionImage, ScoredSet, compar
 from breastseg.evaluation.shift_factors import describe
 from breastseg.io.atomic import write_json, write_text
 from breastseg.report.shift_page import shift_page
+from breastseg.training.shipped import folder_beside
 from breastseg.workflows.evaluate import Evaluation, evaluate
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 
@@ -79,7 +80,7 @@ def evaluate_shift(
     Args:
         run: a run folder, or the folds of a cross-validation.
         data: two data sets or more, with reference masks.
-        output: RUN/shift where None.
+        output: RUN/shift where None; NAME-shift here for a model that ships.
         split: part of the run's own data; others are scored whole.
         allow_leakage, threshold, threads, reading: as of evaluate.
 
@@ -90,7 +91,7 @@ def evaluate_shift(
     """
     _require_several(data)
     found = dict(zip(_names(data), [find_data_set(root) for root in data], strict=True))
-    folder = output or run / "shift"
+    folder = output or folder_beside(run, "shift")
     with log_file(folder):
         scored = [
             _Scored(

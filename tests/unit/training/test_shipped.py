@@ -1,9 +1,11 @@
 """The models that ship are whole, small, and say what they are."""
 
+from pathlib import Path
+
 import pytest
 
 from breastseg.training.checkpoint import open_run
-from breastseg.training.shipped import resolve_model, shipped_models
+from breastseg.training.shipped import folder_beside, resolve_model, shipped_models
 from breastseg.workflows.slim_model import card_of
 
 
@@ -30,3 +32,9 @@ def test_ct_demo_says_that_it_knows_no_patients_cancer():
     assert "never validated on patients" in open_run(folder).notice
     assert "never validated on patients" in (folder / "card.md").read_text()
     assert (folder / "weights.safetensors").stat().st_size <= 6_000_000
+
+
+def test_results_of_a_model_that_ships_are_not_written_into_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert folder_beside(Path("ct-demo"), "shift") == Path("ct-demo-shift")
+    assert folder_beside(tmp_path, "shift") == tmp_path / "shift"
