@@ -11,7 +11,7 @@ export MPLBACKEND := Agg
 .PHONY: help demo test test-dicom check format docs bench clean
 
 help:
-	@echo "make demo    phantoms, training in both frameworks, scorecard, report: about 3 minutes"
+	@echo "make demo    phantoms, training in both frameworks, scorecard, reports; a CT: about 4 minutes"
 	@echo "make test    make check, then the tests: about 10 minutes"
 	@echo "make test-dicom  DICOM results against dciodvfy, dcmqi, PixelMed and Orthanc, where installed"
 	@echo "make check   format, lint, types, import rules, docs"
@@ -34,10 +34,13 @@ demo: $(READY)
 	$(BIN)/breastseg train $(DEMO)/phantoms --recipe smoke --framework tensorflow --output $(DEMO)/tensorflow
 	$(BIN)/breastseg predict $(DEMO)/phantoms --model $(DEMO)/tensorflow --output $(DEMO)/predictions
 	$(BIN)/breastseg evaluate $(DEMO)/pytorch $(DEMO)/phantoms --against $(DEMO)/tensorflow
+	$(BIN)/breastseg phantom ct --output $(DEMO)/chest --num-cases 1 --num-lesions 2
+	$(BIN)/breastseg predict $(DEMO)/chest --model ct-demo --output $(DEMO)/ct
 	@echo
 	@echo "Phantoms, not patients: these figures show that the parts work together, nothing more."
 	@echo "Score of both:    $(DEMO)/pytorch/scorecard/scorecard.html"
 	@echo "Lesions found in: $(DEMO)/predictions/report.html"
+	@echo "... in a CT:      $(DEMO)/ct/report.html"
 
 # Two processes or more halve the time; with --dist loadfile a fixture of a file is made once.
 PYTEST_PROCESSES ?= -n logical --maxprocesses 4 --dist loadfile
