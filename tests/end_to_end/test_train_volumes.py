@@ -23,7 +23,9 @@ def tiny_recipe():
         update={
             "volume": recipe.volume.model_copy(update=volume),
             "network": UNetSpec(dimensions=3, channels=(8, 8), norm="group", convolutions=1),
-            "optimisation": recipe.optimisation.model_copy(update={"epochs": 2}),
+            "optimisation": recipe.optimisation.model_copy(
+                update={"epochs": 2, "deep_supervision": 0}
+            ),
             "split": recipe.split.model_copy(
                 update={"calibration": 0.5, "test": 0.1, "validation": 0.1}
             ),
@@ -58,7 +60,9 @@ def slices_recipe():
         update={
             "volume": recipe.volume.model_copy(update=volume),
             "network": UNetSpec(input_channels=3, channels=(8, 8), norm="group", convolutions=1),
-            "optimisation": recipe.optimisation.model_copy(update={"epochs": 1}),
+            "optimisation": recipe.optimisation.model_copy(
+                update={"epochs": 1, "deep_supervision": 0}
+            ),
             "split": recipe.split.model_copy(update={"calibration": 0.0, "validation": 0.25}),
         }
     )
