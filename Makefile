@@ -11,8 +11,8 @@ export MPLBACKEND := Agg
 .PHONY: help demo test test-dicom check format docs bench clean
 
 help:
-	@echo "make demo    phantoms, training in both frameworks, scorecard, reports; a CT: about 4 minutes"
-	@echo "make test    make check, then the tests: about 10 minutes"
+	@echo "make demo    phantoms, training in both frameworks, scorecard, reports; a CT: about 2 minutes"
+	@echo "make test    make check, then the tests: about 13 minutes"
 	@echo "make test-dicom  DICOM results against dciodvfy, dcmqi, PixelMed and Orthanc, where installed"
 	@echo "make check   format, lint, types, import rules, docs"
 	@echo "make format  mend format and lint where that is safe"
