@@ -1,5 +1,6 @@
 """The command line as a user meets it, and one small run of each framework."""
 
+import json
 import logging
 import os
 import shutil
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from breastseg.backends.protocol import FRAMEWORKS
 from breastseg.cli import app
+from breastseg.evaluation.scorecard_schema import check_document
 from breastseg.workflows.phantom import make_ultrasound_phantoms
 
 ONE_THREAD = ("--threads", "1")
@@ -151,3 +153,21 @@ def run(runs: Mapping[str, Path], framework: str) -> Path:
 def run_copy(runs: Mapping[str, Path], tmp_path: Path) -> Path:
     """Return a copy of a run, to damage."""
     return Path(shutil.copytree(runs["pytorch"], tmp_path / "copy"))
+
+
+@pytest.fixture
+def evaluated(breastseg, tmp_path):
+    """Return a function that runs `evaluate`: scorecard and page, or what was told of a refusal."""
+
+    def evaluate(*arguments, code=0):
+        output = tmp_path / "scorecard"
+        options = ("--output", output, "--json", "--threads", 1)
+        answer = breastseg("evaluate", *arguments, *options)
+        assert answer.code == code, answer.told
+        if code:
+            return answer.told
+        document = json.loads(answer.out)
+        check_document(document)
+        return document, (output / "scorecard.html").read_text()
+
+    return evaluate

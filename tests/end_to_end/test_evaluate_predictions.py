@@ -31,21 +31,11 @@ def masks(cases, tmp_path):
 
 
 @pytest.fixture
-def score(breastseg, phantom_data, tmp_path):
+def score(evaluated, phantom_data):
     """Return a function that scores a folder of masks and returns scorecard and page."""
 
     def scored(folder, *options, code=0):
-        output = tmp_path / "scorecard"
-        answer = breastseg(
-            *("evaluate", "--predictions", folder, phantom_data, "--output", output),
-            *("--json", "--threads", 1, *options),
-        )
-        assert answer.code == code, answer.told
-        if code:
-            return answer.told
-        document = json.loads(answer.out)
-        check_document(document)
-        return document, (output / "scorecard.html").read_text()
+        return evaluated("--predictions", folder, phantom_data, *options, code=code)
 
     return scored
 

@@ -1,7 +1,6 @@
 """The scorecard of CT volumes: masks and probabilities of any program, and runs."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from breastseg.datasets.cases import read_case
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.splits import DataSplit
 from breastseg.evaluation.baselines import whole_region
-from breastseg.evaluation.scorecard_schema import check_document
 from breastseg.io.atomic import write_json
 from breastseg.io.nifti import write_nifti
 from breastseg.training.checkpoint import create_run
@@ -45,20 +43,11 @@ def cases(data):
 
 
 @pytest.fixture
-def score(breastseg, data, tmp_path):
+def score(evaluated, data):
     """Return a function that scores and returns scorecard and page."""
 
     def scored(*arguments, code=0):
-        output = tmp_path / "scorecard"
-        answer = breastseg(
-            "evaluate", *arguments, data, "--output", output, "--json", "--threads", 1
-        )
-        assert answer.code == code, answer.told
-        if code:
-            return answer.told
-        document = json.loads(answer.out)
-        check_document(document)
-        return document, (output / "scorecard.html").read_text()
+        return evaluated(*arguments, data, code=code)
 
     return scored
 

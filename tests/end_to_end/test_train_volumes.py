@@ -15,21 +15,27 @@ from breastseg.workflows.train import Hardware, train
 from tests.chest_set import write_chest_set
 
 
-def tiny_recipe():
-    """Return ct-3d on a coarse grid, with most volumes set aside for calibration."""
-    recipe = ct_3d()
-    volume = {"spacing_mm": (6.0, 6.0, 6.0), "patch": (16, 32, 32), "patches_per_volume": 4}
+def coarse(recipe, *, epochs, volume, network, split):
+    """Return a CT recipe on a coarse grid, with a network of two levels."""
+    optimisation = {"epochs": epochs, "deep_supervision": 0}
     return recipe.model_copy(
         update={
             "volume": recipe.volume.model_copy(update=volume),
-            "network": UNetSpec(dimensions=3, channels=(8, 8), norm="group", convolutions=1),
-            "optimisation": recipe.optimisation.model_copy(
-                update={"epochs": 2, "deep_supervision": 0}
-            ),
-            "split": recipe.split.model_copy(
-                update={"calibration": 0.5, "test": 0.1, "validation": 0.1}
-            ),
+            "network": UNetSpec(**network, channels=(8, 8), norm="group", convolutions=1),
+            "optimisation": recipe.optimisation.model_copy(update=optimisation),
+            "split": recipe.split.model_copy(update=split),
         }
+    )
+
+
+def tiny_recipe():
+    """Return ct-3d on a coarse grid, with most volumes set aside for calibration."""
+    return coarse(
+        ct_3d(),
+        epochs=2,
+        volume={"spacing_mm": (6.0, 6.0, 6.0), "patch": (16, 32, 32), "patches_per_volume": 4},
+        network={"dimensions": 3},
+        split={"calibration": 0.5, "test": 0.1, "validation": 0.1},
     )
 
 
@@ -54,17 +60,12 @@ def test_a_run_on_volumes_is_calibrated_and_can_be_so_again(tmp_path, monkeypatc
 
 def slices_recipe():
     """Return ct-25d on a coarse grid, small enough for two folds."""
-    recipe = ct_25d()
-    volume = {"spacing_mm": (12.0, 12.0, 12.0), "patch": (1, 16, 16), "patches_per_volume": 8}
-    return recipe.model_copy(
-        update={
-            "volume": recipe.volume.model_copy(update=volume),
-            "network": UNetSpec(input_channels=3, channels=(8, 8), norm="group", convolutions=1),
-            "optimisation": recipe.optimisation.model_copy(
-                update={"epochs": 1, "deep_supervision": 0}
-            ),
-            "split": recipe.split.model_copy(update={"calibration": 0.0, "validation": 0.25}),
-        }
+    return coarse(
+        ct_25d(),
+        epochs=1,
+        volume={"spacing_mm": (12.0, 12.0, 12.0), "patch": (1, 16, 16), "patches_per_volume": 8},
+        network={"input_channels": 3},
+        split={"calibration": 0.0, "validation": 0.25},
     )
 
 

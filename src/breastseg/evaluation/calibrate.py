@@ -1,6 +1,6 @@
 """All that a run learns on its calibration part, in one go."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from breastseg.core.calibration import Calibration, Values, apply_temperature
 from breastseg.core.image import Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD
-from breastseg.evaluation.calibration import LogitHistogram, fit_temperature
+from breastseg.evaluation.calibration import LogitHistogram, TemperatureFit, fit_temperature
 from breastseg.evaluation.classification import fit_class_temperature
 from breastseg.evaluation.conformal import (
     ALPHA,
@@ -18,8 +18,9 @@ from breastseg.evaluation.conformal import (
     inner_threshold,
     outer_threshold,
 )
-from breastseg.evaluation.operating_point import choose_operating_point
+from breastseg.evaluation.operating_point import OperatingPoint, choose_operating_point
 from breastseg.evaluation.overlap import Mask
+from breastseg.evaluation.volume_operating_point import VolumeOperatingPoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,27 @@ def calibrate(
             yield probability, image.reference
 
     point = choose_operating_point(calibrated())
+    return calibration_of(fit, point, scores, alpha=alpha, tolerance=tolerance)
+
+
+def calibration_of(
+    fit: TemperatureFit,
+    point: OperatingPoint | VolumeOperatingPoint | None,
+    scores: Sequence[ConformalScore],
+    *,
+    alpha: float,
+    tolerance: float,
+) -> Calibration:
+    """Put together what was learnt, of images or of volumes, and what it was chosen on.
+
+    Args:
+        point: None where no operating point could be chosen: the threshold is then the default.
+        scores: of the calibrated probabilities.
+        alpha, tolerance: see calibrate.
+
+    Raises:
+        InputError: alpha or the tolerance is out of range.
+    """
     return Calibration(
         temperature=fit.temperature,
         operating_threshold=DEFAULT_THRESHOLD if point is None else point.threshold,

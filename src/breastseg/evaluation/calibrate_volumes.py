@@ -12,7 +12,7 @@ that lie elsewhere are missed, and count so in everything but the temperature.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
@@ -22,14 +22,13 @@ from breastseg.core.calibration import Calibration, apply_temperature
 from breastseg.core.image import LabelMap, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.core.volume_findings import SMALLEST_MM3, label_candidates
+from breastseg.evaluation.calibrate import calibration_of
 from breastseg.evaluation.calibration import LogitHistogram, fit_temperature
 from breastseg.evaluation.conformal import (
     ALPHA,
     TOLERANCE,
     ConformalScore,
     conformal_score,
-    inner_threshold,
-    outer_threshold,
 )
 from breastseg.evaluation.matching import match_lesions
 from breastseg.evaluation.volume_operating_point import (
@@ -165,14 +164,4 @@ def calibrate_volumes(
         )
         for each in figures
     ]
-    return Calibration(
-        temperature=fit.temperature,
-        operating_threshold=DEFAULT_THRESHOLD if point is None else point.threshold,
-        outer=outer_threshold(scores, alpha=alpha, tolerance=tolerance),
-        inner=inner_threshold(scores, alpha=alpha, tolerance=tolerance),
-        chosen_on={
-            "part": "calibration",
-            **({} if point is None else asdict(point)),
-            "temperature": asdict(fit),
-        },
-    )
+    return calibration_of(fit, point, scores, alpha=alpha, tolerance=tolerance)
