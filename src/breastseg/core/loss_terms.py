@@ -94,6 +94,7 @@ PARAMETERS: Mapping[str, type[LossParameters]] = MappingProxyType(
         "focal": Focal,
         "dice": NoParameters,
         "batch-dice": NoParameters,
+        "lesion-dice": NoParameters,
         "squared-dice": NoParameters,
         "generalised-dice": NoParameters,
         "log-cosh-dice": NoParameters,

@@ -54,6 +54,14 @@ class Augmentation(RecipePart):
         deviations of the image.
     cutout: largest side of a square that is blanked out, as a share of the size, on half of
         the images; the target stays.
+    aspect: largest stretch of one axis against the other, as a ratio.
+    tone: how far a random rising tone curve is from a straight line, as another machine's
+        post-processing has it. depth_gain: largest change of the brightness from top to bottom.
+    margin: probability of a black margin all round, as of a screenshot.
+    marks: probability of text, calipers and lines of measurement, anywhere.
+    lesion_free: probability that a lesion image is replaced by a part of it without any lesion,
+        where it has one large enough; pictures only. Its class is that of the lesion-free images
+        of the training part, or unknown.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -69,6 +77,12 @@ class Augmentation(RecipePart):
     gamma: Fraction = 0.0
     noise: NonNegative = 0.0
     cutout: Fraction = 0.0
+    aspect: Fraction = 0.0
+    tone: Fraction = 0.0
+    depth_gain: Fraction = 0.0
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    marks: Annotated[float, Field(ge=0, le=1)] = 0.0
+    lesion_free: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class Schedule(RecipePart):

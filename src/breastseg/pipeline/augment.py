@@ -5,6 +5,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from breastseg.core.recipe import Augmentation
+from breastseg.pipeline.appearance import black_margin, degrade, draw_marks
+from breastseg.pipeline.lesion_free import lesion_free_part
 
 Square = Float32[np.ndarray, "size size"]
 Values = Float32[np.ndarray, "*space"]
@@ -15,7 +17,8 @@ def augment(
 ) -> tuple[Square, Square]:
     """Return a changed copy of a standardised image and its mask (0 or 1).
 
-    Where the picture is moved in from outside, it is 0, as padding is, and stays so.
+    Where the picture is moved in from outside, it is 0, as padding is, and stays so, unless it
+    gets a black margin.
 
     Args:
         image: values of mean 0 and standard deviation 1.
@@ -23,11 +26,17 @@ def augment(
         augmentation: how much of each change.
         stream: the case's own random numbers; the same stream gives the same change.
     """
+    if augmentation.lesion_free and mask.any() and stream.random() < augmentation.lesion_free:
+        image, mask = lesion_free_part(image, mask, stream)
     image, mask = _move(image, mask, augmentation, stream)
+    if augmentation.margin and stream.random() < augmentation.margin:
+        image = black_margin(image)
     inside = image != 0
-    image = _degrade(image, augmentation, stream)
-    image = np.where(inside, change_intensity(image, augmentation, stream), 0)
-    return _cut_out(image.astype(np.float32), augmentation.cutout, stream), mask
+    image = degrade(image, augmentation, stream)
+    image = np.where(inside, change_intensity(image, augmentation, stream), 0).astype(np.float32)
+    if augmentation.marks and stream.random() < augmentation.marks:
+        image = draw_marks(image, stream)
+    return _cut_out(image, augmentation.cutout, stream), mask
 
 
 def _move(
@@ -68,53 +77,19 @@ def _sources(
 def _affine(
     size: int, augmentation: Augmentation, stream: np.random.Generator
 ) -> Float32[np.ndarray, "2 3"]:
-    """Draw flip, rotation, scale and shift about the centre, as cv2.warpAffine takes them."""
+    """Draw flip, rotation, scale, aspect and shift about the centre, for cv2.warpAffine."""
     angle = np.deg2rad(augmentation.rotation_degrees) * stream.uniform(-1, 1)
     scale = (1 + augmentation.scale) ** stream.uniform(-1, 1)
     shift = size * augmentation.shift * stream.uniform(-1, 1, 2)
     flip = -1.0 if stream.random() < augmentation.flip else 1.0
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.array([[flip * cosine, -sine], [flip * sine, cosine]])
+    if augmentation.aspect:
+        stretch = (1 + augmentation.aspect) ** (stream.uniform(-1, 1) / 2)
+        linear = linear @ np.diag([stretch, 1 / stretch])
     centre = np.full(2, (size - 1) / 2)
     offset = centre + shift - linear @ centre
     return np.column_stack([linear, offset]).astype(np.float32)
-
-
-def _degrade(image: Square, augmentation: Augmentation, stream: np.random.Generator) -> Square:
-    """Blur, speckle and shadow, as another probe or a rib would; each draws only when it is on."""
-    if augmentation.blur:
-        deviation = augmentation.blur * stream.random()
-        if deviation > 0.1:
-            image = np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.float32)
-    if augmentation.speckle:
-        strength = augmentation.speckle * stream.random()
-        image = _scaled_from_dark(image, 1 + strength * _grain(image.shape[0], stream))
-    if augmentation.shadow and stream.random() < 0.5:
-        darkness = augmentation.shadow * stream.random()
-        image = _scaled_from_dark(image, 1 - darkness * _shadow(image.shape[0], stream))
-    return image
-
-
-def _scaled_from_dark(image: Square, factor: Square) -> Square:
-    """Multiply the brightness above the darkest pixel, which a standardised image has below 0."""
-    dark = float(image.min())
-    return np.asarray(dark + (image - dark) * factor, np.float32)
-
-
-def _grain(size: int, stream: np.random.Generator) -> Square:
-    """Return noise of mean 0 and about unit deviation, correlated over a pixel or two."""
-    noise = cv2.GaussianBlur(stream.standard_normal((size, size), np.float32), (0, 0), 0.8)
-    return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
-
-
-def _shadow(size: int, stream: np.random.Generator) -> Square:
-    """Return a band in [0, 1] with soft edges that runs down from some depth."""
-    depth, middle = stream.uniform(0, 0.6), stream.uniform(0, 1)
-    width = stream.uniform(0.05, 0.2)
-    share = (np.arange(size, dtype=np.float32) + 0.5) / size
-    across = np.clip(1.5 - np.abs(share - middle) / width, 0, 1)
-    along = np.clip((share - depth) / 0.1, 0, 1)
-    return np.outer(along, across).astype(np.float32)
 
 
 def _cut_out(image: Square, largest: float, stream: np.random.Generator) -> Square:

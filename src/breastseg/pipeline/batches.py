@@ -97,14 +97,20 @@ def make_batch(
     images, targets = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
     distance_of = batching.distance_of
     distance = None if distance_of is None else distance_of(targets)
-    return Batch(images, targets, distance, labels_of(cases, batching, draws))
+    return Batch(images, targets, distance, labels_of(cases, batching, draws, targets))
 
 
-def labels_of(cases: TrainingSet, batching: Batching, draws: Sequence[Draw]) -> Labels | None:
-    """Return Batch.labels of what was drawn, which no augmentation changes."""
+def labels_of(
+    cases: TrainingSet, batching: Batching, draws: Sequence[Draw], targets: Targets
+) -> Labels | None:
+    """Return Batch.labels of what was drawn, and of which that was made.
+
+    An image that lost its lesions has lost their class too.
+    """
     if not batching.labelled:
         return None
-    return np.array([cases.label(index) for index, _ in draws], np.int64)
+    drawn = zip(draws, targets, strict=True)
+    return np.array([cases.label(index, target) for (index, _), target in drawn], np.int64)
 
 
 def ahead(make: Callable[[Job], Batch], jobs: Sequence[Job]) -> Iterator[Batch]:

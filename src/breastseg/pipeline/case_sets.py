@@ -110,8 +110,12 @@ class TrainingSet(Protocol):
     def item(self, index: int, augmentation: Augmentation, stream: np.random.Generator) -> Item:
         """Make a drawn item; all that is random comes from the stream."""
 
-    def label(self, index: int) -> int:
-        """Return the number of the class of a drawn item in `network.classes`, or UNLABELLED."""
+    def label(self, index: int, target: Float32[np.ndarray, " 1 *space"]) -> int:
+        """Return the number of the class of an item in `network.classes`, or UNLABELLED.
+
+        Args:
+            index: what was drawn. target: of the item that was made of it.
+        """
 
     def some(self, count: int) -> ValidationSet:
         """Return about that many of the cases, to be looked at as validation cases are."""

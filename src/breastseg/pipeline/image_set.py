@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -62,7 +63,7 @@ def prepare_case(case: Case, preprocessing: Preprocessing, label: int = UNLABELL
     return PreparedCase(image[0], target.astype(bool), label)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageSet:
     """Prepared images of one size: a TrainingSet and a ValidationSet."""
 
@@ -107,9 +108,17 @@ class ImageSet:
         image, target = augment(case.image, target, augmentation, stream)
         return image[None], target[None]
 
-    def label(self, index: int) -> int:
-        """See TrainingSet."""
-        return self.cases[index].label
+    def label(self, index: int, target: Float32[np.ndarray, " 1 *space"]) -> int:
+        """See TrainingSet. Without its lesions an image has the class of lesion-free images."""
+        case = self.cases[index]
+        lost = bool(case.target.any()) and not target.any()
+        return self._lesion_free_label if lost else case.label
+
+    @cached_property
+    def _lesion_free_label(self) -> int:
+        """The class that all lesion-free images have, if they agree."""
+        labels = {case.label for case in self.cases if not case.target.any()}
+        return labels.pop() if len(labels) == 1 else UNLABELLED
 
     def some(self, count: int) -> "ImageSet":
         """See TrainingSet."""

@@ -112,7 +112,7 @@ class VolumePatches:
         first = np.clip(first, 0, room)
         return tuple((first + (patch - 1) / 2).tolist())
 
-    def label(self, index: int) -> int:
+    def label(self, index: int, target: Float32[np.ndarray, " 1 *space"]) -> int:
         """See TrainingSet: a patch has no class."""
         return UNLABELLED
 

@@ -100,7 +100,7 @@ class BatchSource:
 
     def _labelled(self, batch: Batch, draws: Sequence[Draw]) -> Batch:
         """Add the labels, which are known here and need no way through the workers."""
-        return replace(batch, labels=labels_of(self._cases, self._batching, draws))
+        return replace(batch, labels=labels_of(self._cases, self._batching, draws, batch.targets))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from breastseg.networks.losses import (
     bce_dice_loss,
     binary_cross_entropy,
     focal_tversky_loss,
+    lesion_dice_loss,
     num_hardest,
     signed_distance,
     soft_dice_loss,
@@ -58,6 +59,7 @@ BY_HAND = {
     "dice": DICE,
     # one image of four pixels: the sums of the example
     "batch-dice": DICE,
+    "lesion-dice": DICE,
     # 9/16 + 9/16 + 1/4 + 1/16 = 23/16
     "squared-dice": 1 - (5 / 2 + 1) / (23 / 16 + 2 + 1),
     # two pixels of each class, so that both weigh 1/4: 1 - 2 (5/4 + 1) / (9/4 + 2 + 7/4 + 2)
@@ -181,6 +183,7 @@ FALSE_PIXELS = {
     "focal": 0.75 * (3 * P**2 * WRONG + Q**2 * SURE) / 4,
     "dice": AREA / (AREA + 1),
     "batch-dice": AREA / (AREA + 1),
+    "lesion-dice": 0.0,
     "squared-dice": 1 - 1 / (3 * P**2 + Q**2 + 1),
     "generalised-dice": AREA / 4,
     "log-cosh-dice": log(cosh(AREA / (AREA + 1))),
@@ -207,7 +210,7 @@ def test_a_lesion_free_image_without_prediction_costs_nothing(name):
     assert LOSSES[name](empty - CERTAIN, empty) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name != "boundary"])
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"boundary", "lesion-dice"}))
 def test_more_false_pixels_of_a_lesion_free_image_cost_no_less(name):
     empty = images([0] * 8)
     costs = [LOSSES[name](images([3] * n + [-3] * (8 - n)), empty) for n in range(9)]
@@ -219,7 +222,11 @@ def test_more_false_pixels_of_a_lesion_free_image_cost_no_less(name):
 
 HIGHEST = dict.fromkeys(LOSSES, inf) | {
     **dict.fromkeys(
-        ["dice", "batch-dice", "squared-dice", "jaccard", "tversky", "focal-tversky"], 1.0
+        [
+            *("dice", "batch-dice", "lesion-dice", "squared-dice"),
+            *("jaccard", "tversky", "focal-tversky"),
+        ],
+        1.0,
     ),
     "generalised-dice": 1.0,
     "log-cosh-dice": log(cosh(1)),
@@ -290,6 +297,12 @@ def test_batch_dice_never_asks_more_of_an_empty_image_than_of_the_lesion_beside_
     noisy[1] = -3.0
     assert soft_dice_loss(noisy, target) - soft_dice_loss(silent, target) > 0.05
     assert 0 < batch_dice_loss(noisy, target) - batch_dice_loss(silent, target) < 0.01
+
+
+def test_lesion_dice_is_the_dice_of_images_with_a_lesion_and_says_nothing_of_others():
+    logits, target = images([1, -1], [2, 3], [0, 1]), images([1, 0], [0, 0], [1, 1])
+    with_lesion = soft_dice_loss(logits[[0, 2]], target[[0, 2]])
+    assert lesion_dice_loss(logits, target) == pytest.approx(2 / 3 * with_lesion)
 
 
 @names

@@ -44,6 +44,12 @@ EVERYTHING = Augmentation(
     speckle=0.4,
     shadow=0.8,
     cutout=0.3,
+    aspect=0.3,
+    tone=0.4,
+    depth_gain=0.4,
+    margin=0.5,
+    marks=0.5,
+    lesion_free=0.5,
 )
 
 
@@ -73,7 +79,7 @@ def test_the_mask_moves_as_its_image_does(seed):
     """A lesion drawn into the image is where its mask says, whatever the movement."""
     mask = np.zeros((SIZE, SIZE), np.float32)
     mask[14:30, 16:28] = 1
-    movement = Augmentation(flip=0.5, rotation_degrees=30, scale=0.3, shift=0.1)
+    movement = Augmentation(flip=0.5, rotation_degrees=30, scale=0.3, shift=0.1, aspect=0.3)
     image, moved = augment(mask.copy(), mask, movement, stream(seed))
     assert set(np.unique(moved)) <= {0.0, 1.0}
     found = image >= 0.5
@@ -116,7 +122,9 @@ def test_a_scale_enlarges_as_often_as_it_shrinks(image, mask):
     assert np.mean(sizes > 1) == pytest.approx(0.5, abs=0.15)
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "gamma", "noise", "speckle"])
+@pytest.mark.parametrize(
+    "name", ["brightness", "contrast", "gamma", "noise", "speckle", "tone", "depth_gain"]
+)
 def test_a_change_of_grey_values_leaves_mask_and_padding_alone(name, image, mask):
     image[:, :8] = 0
     changed, moved = augment(image, mask, Augmentation(**{name: 0.5}), stream())
@@ -225,3 +233,81 @@ def test_a_change_that_is_off_draws_no_random_number(image, mask):
     for draws in (1, 1, 2, 1, 1, 1, 1):
         second.random(draws)
     assert first.random() == second.random()
+
+
+def test_an_aspect_stretches_one_axis_against_the_other_and_keeps_the_area(image):
+    square = np.zeros((SIZE, SIZE), np.float32)
+    square[14:34, 14:34] = 1
+    ratios, areas = [], []
+    for seed in range(100):
+        moved = augment(image, square, Augmentation(aspect=0.5), stream(seed))[1]
+        rows, columns = np.ptp(np.argwhere(moved), axis=0) + 1
+        ratios.append(columns / rows)
+        areas.append(moved.sum())
+    assert 1.35 < max(ratios) < 1.6
+    assert 1 / 1.6 < min(ratios) < 1 / 1.35
+    assert np.ptp(areas) < 0.15 * square.sum()
+
+
+def test_a_tone_keeps_the_order_of_grey_values_and_the_ends_of_their_range(image, mask):
+    changed, _ = augment(image, mask, Augmentation(tone=0.5), stream(1))
+    assert changed.min() == pytest.approx(image.min(), abs=1e-4)
+    assert changed.max() == pytest.approx(image.max(), abs=1e-4)
+    assert (np.diff(changed.ravel()[np.argsort(image, axis=None)]) >= -1e-5).all()
+
+
+def test_a_depth_gain_brightens_one_end_and_darkens_the_other(mask):
+    image = np.ones((SIZE, SIZE), np.float32)
+    image[0, 0] = -1
+    ends = []
+    for seed in range(100):
+        changed, _ = augment(image, mask, Augmentation(depth_gain=0.5), stream(seed))
+        ends.append((changed[1].max() - 1, changed[-1].max() - 1))
+        assert ends[-1][0] * ends[-1][1] < 0
+    assert 0.8 < np.abs(ends).max() <= 1.01
+
+
+def test_a_margin_is_as_dark_as_the_darkest_pixel_and_the_whole_is_standardised(image, mask):
+    image[:, :12] = 0
+    changed, _ = augment(image, mask, Augmentation(margin=1), stream())
+    assert np.unique(changed[:, :12]).tolist() == [changed.min()]
+    assert changed.mean() == pytest.approx(0, abs=1e-4)
+    assert changed.std() == pytest.approx(1, abs=1e-4)
+    assert np.corrcoef(changed[:, 12:].ravel(), image[:, 12:].ravel())[0, 1] > 0.9999
+
+
+def test_marks_are_few_bright_pixels_and_leave_the_target(image, mask):
+    for seed in range(50):
+        changed, moved = augment(image, mask, Augmentation(marks=1), stream(seed))
+        np.testing.assert_array_equal(moved, mask)
+        drawn = changed != image
+        assert drawn.mean() < 0.4
+        assert changed.max() <= image.max() + 0.2 * np.ptp(image) + 1e-4
+    silent, _ = augment(image, mask, Augmentation(flip=0.0), stream())
+    np.testing.assert_array_equal(silent, image)
+
+
+def test_a_lesion_free_part_holds_nothing_of_the_lesion(image, mask):
+    """The lesion shines, and none of it is left; the part is a picture like any other."""
+    shining = image + 100 * mask
+    for seed in range(100):
+        changed, target = augment(shining, mask, Augmentation(lesion_free=1), stream(seed))
+        assert not target.any()
+        assert changed.max() < 10
+        inside = changed[changed != 0]
+        assert inside.mean() == pytest.approx(0, abs=0.2)
+
+
+def test_a_lesion_that_fills_the_picture_stays(image):
+    everywhere = np.ones((SIZE, SIZE), np.float32)
+    changed, target = augment(image, everywhere, Augmentation(lesion_free=1), stream())
+    np.testing.assert_array_equal(changed, image)
+    np.testing.assert_array_equal(target, everywhere)
+
+
+def test_lesion_free_parts_come_as_often_as_they_are_asked_for(image, mask):
+    empty = [
+        not augment(image, mask, Augmentation(lesion_free=0.3), stream(seed))[1].any()
+        for seed in range(400)
+    ]
+    assert np.mean(empty) == pytest.approx(0.3, abs=0.07)

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breastseg.core.image import Case, Image
+from breastseg.core.network_recipe import UNLABELLED
 from breastseg.core.recipe import Augmentation, Preprocessing
 from breastseg.pipeline.batches import Batching, epoch_batches
 from breastseg.pipeline.image_set import ImageSet, PreparedCase, prepare_case
@@ -157,3 +158,18 @@ def test_all_lesions_of_a_case_make_one_target():
     assert not prepared.target[:16].any()
     assert not prepared.target[48:].any()
     assert prepared.image.shape == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("lesion_free", "without"), [((0, 0), 0), ((0, 1), UNLABELLED), ((), UNLABELLED)]
+)
+def test_an_image_that_lost_its_lesion_has_the_class_of_lesion_free_images(lesion_free, without):
+    """Where those agree on one; with its lesion it keeps its own."""
+    stream = np.random.default_rng(0)
+    image, corner, nothing = stream.normal(size=(32, 32)), np.zeros((32, 32)), np.zeros((32, 32))
+    corner[:4, :4] = 1
+    lesions = [PreparedCase(image.astype(np.float32), corner > 0, 2) for _ in range(20)]
+    normals = [PreparedCase(image.astype(np.float32), nothing > 0, label) for label in lesion_free]
+    made = batches([*lesions, *normals], Augmentation(lesion_free=0.5), batch_size=1, labelled=True)
+    found = {(bool(batch.targets.any()), int(batch.labels[0])) for batch in made}
+    assert found == {(True, 2), (False, without), *((False, label) for label in lesion_free)}

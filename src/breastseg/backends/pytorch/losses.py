@@ -89,6 +89,12 @@ def batch_dice_loss(logits: Logits, target: Target) -> Loss:
     return 1 - (2 * (probability * target).sum() + SMOOTH) / (total + SMOOTH)
 
 
+def lesion_dice_loss(logits: Logits, target: Target) -> Loss:
+    """See networks.losses.lesion_dice_loss."""
+    has_lesion = target.sum(dim=_space(logits)) > 0
+    return (_dice(logits, target) * has_lesion).mean()
+
+
 def squared_dice_loss(logits: Logits, target: Target) -> Loss:
     """See networks.losses.squared_dice_loss."""
     probability, axes = torch.sigmoid(logits), _space(logits)
@@ -217,6 +223,7 @@ LOSSES: Mapping[str, Callable[..., Loss]] = MappingProxyType(
         "focal": focal_loss,
         "dice": soft_dice_loss,
         "batch-dice": batch_dice_loss,
+        "lesion-dice": lesion_dice_loss,
         "squared-dice": squared_dice_loss,
         "generalised-dice": generalised_dice_loss,
         "log-cosh-dice": log_cosh_dice_loss,

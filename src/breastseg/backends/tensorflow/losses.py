@@ -88,6 +88,12 @@ def batch_dice_loss(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return 1 - (2 * tf.reduce_sum(probability * target) + SMOOTH) / (total + SMOOTH)
 
 
+def lesion_dice_loss(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """See networks.losses.lesion_dice_loss."""
+    dice = _dice(logits, target)
+    return tf.reduce_mean(dice * tf.cast(_sum(target) > 0, dice.dtype))
+
+
 def squared_dice_loss(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """See networks.losses.squared_dice_loss."""
     probability = tf.sigmoid(logits)
@@ -213,6 +219,7 @@ LOSSES: Mapping[str, Callable[..., tf.Tensor]] = MappingProxyType(
         "focal": focal_loss,
         "dice": soft_dice_loss,
         "batch-dice": batch_dice_loss,
+        "lesion-dice": lesion_dice_loss,
         "squared-dice": squared_dice_loss,
         "generalised-dice": generalised_dice_loss,
         "log-cosh-dice": log_cosh_dice_loss,

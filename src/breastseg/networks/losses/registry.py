@@ -115,6 +115,7 @@ _COMPUTE: Mapping[str, Callable[..., float]] = {
     "focal": pixelwise.focal_loss,
     "dice": overlap.soft_dice_loss,
     "batch-dice": overlap.batch_dice_loss,
+    "lesion-dice": overlap.lesion_dice_loss,
     "squared-dice": overlap.squared_dice_loss,
     "generalised-dice": overlap.generalised_dice_loss,
     "log-cosh-dice": overlap.log_cosh_dice_loss,

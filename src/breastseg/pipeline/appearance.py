@@ -1,0 +1,113 @@
+"""How another machine would show the same picture: grain, shadows, tone, margins, marks."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from breastseg.core.recipe import Augmentation
+
+Square = Float32[np.ndarray, "size size"]
+Paper = UInt8[np.ndarray, "size size"]
+
+_TONE_PIECES = 5
+_LETTERS = tuple("ABCDEFGHIKLMNOPRSTUVXYZabcdefgmrtx0123456789.:+-")
+
+
+def degrade(image: Square, augmentation: Augmentation, stream: np.random.Generator) -> Square:
+    """Blur, speckle, shadow, depth gain and tone, as another machine or a rib would.
+
+    Each draws random numbers only when it is on.
+    """
+    if augmentation.blur:
+        deviation = augmentation.blur * stream.random()
+        if deviation > 0.1:
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.float32)
+    if augmentation.speckle:
+        strength = augmentation.speckle * stream.random()
+        image = _scaled_from_dark(image, 1 + strength * _grain(image.shape[0], stream))
+    if augmentation.shadow and stream.random() < 0.5:
+        darkness = augmentation.shadow * stream.random()
+        image = _scaled_from_dark(image, 1 - darkness * _shadow(image.shape[0], stream))
+    if augmentation.depth_gain:
+        slope = augmentation.depth_gain * stream.uniform(-1, 1)
+        rows = np.linspace(-slope, slope, image.shape[0], dtype=np.float32)
+        image = _scaled_from_dark(image, 1 + np.repeat(rows[:, None], image.shape[1], axis=1))
+    if augmentation.tone:
+        image = _with_tone(image, augmentation.tone, stream)
+    return image
+
+
+def _scaled_from_dark(image: Square, factor: Square) -> Square:
+    """Multiply the brightness above the darkest pixel, which a standardised image has below 0."""
+    dark = float(image.min())
+    return np.asarray(dark + (image - dark) * factor, np.float32)
+
+
+def _grain(size: int, stream: np.random.Generator) -> Square:
+    """Return noise of mean 0 and about unit deviation, correlated over a pixel or two."""
+    noise = cv2.GaussianBlur(stream.standard_normal((size, size), np.float32), (0, 0), 0.8)
+    return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
+
+
+def _shadow(size: int, stream: np.random.Generator) -> Square:
+    """Return a band in [0, 1] with soft edges that runs down from some depth."""
+    depth, middle = stream.uniform(0, 0.6), stream.uniform(0, 1)
+    width = stream.uniform(0.05, 0.2)
+    share = (np.arange(size, dtype=np.float32) + 0.5) / size
+    across = np.clip(1.5 - np.abs(share - middle) / width, 0, 1)
+    along = np.clip((share - depth) / 0.1, 0, 1)
+    return np.outer(along, across).astype(np.float32)
+
+
+def _with_tone(image: Square, strength: float, stream: np.random.Generator) -> Square:
+    """Map grey values by a rising curve of random slopes that keeps the darkest and brightest."""
+    steps = (1 + strength) ** stream.uniform(-2, 2, _TONE_PIECES)
+    curve = np.concatenate([[0.0], np.cumsum(steps) / steps.sum()])
+    low, high = float(image.min()), float(image.max())
+    knots = np.linspace(low, high, _TONE_PIECES + 1)
+    return np.asarray(np.interp(image, knots, low + (high - low) * curve), np.float32)
+
+
+def black_margin(image: Square) -> Square:
+    """Make what lies outside of a picture as dark as its darkest pixel, and standardise anew.
+
+    Padding is 0, its mean; but the margin of a screenshot belongs to the picture, and is black.
+    """
+    inside = image != 0
+    if inside.all() or not inside.any():
+        return image
+    dark = np.where(inside, image, image[inside].min())
+    return np.asarray((dark - dark.mean()) / max(float(dark.std()), 1e-6), np.float32)
+
+
+def draw_marks(image: Square, stream: np.random.Generator) -> Square:
+    """Draw what screens show: some lines of text, calipers, and dotted lines between them."""
+    low, high = float(image.min()), float(image.max())
+    for _ in range(stream.integers(1, 5)):
+        draw = (_draw_text, _draw_calipers)[stream.integers(2)]
+        paper = np.zeros(image.shape, np.uint8)
+        draw(paper, stream)
+        ink = low + (high - low) * float(stream.uniform(0.7, 1.2))
+        image = image + (ink - image) * (paper / np.float32(255))
+    return image
+
+
+def _draw_text(paper: Paper, stream: np.random.Generator) -> None:
+    size = paper.shape[0]
+    text = "".join(stream.choice(_LETTERS, stream.integers(2, 14)).tolist())
+    where = stream.integers(0, size, 2).tolist()
+    height = float(stream.uniform(0.2, 0.5)) * size / 256
+    cv2.putText(paper, text, where, cv2.FONT_HERSHEY_SIMPLEX, height, 255, 1, cv2.LINE_AA)
+
+
+def _draw_calipers(paper: Paper, stream: np.random.Generator) -> None:
+    """Draw two crosses, and at times the dotted line that is measured between them."""
+    size = paper.shape[0]
+    ends = stream.integers(0, size, (2, 2))
+    arm, kind = round(float(stream.uniform(2, 5)) * size / 256), int(stream.integers(2))
+    for end in ends.tolist():
+        cv2.drawMarker(paper, end, 255, kind, 2 * arm)
+    if stream.random() < 0.5:
+        num_dots = int(np.abs(ends[1] - ends[0]).max()) // 4 + 2
+        columns, rows = np.linspace(ends[0], ends[1], num_dots).round().astype(int).T
+        paper[rows, columns] = 255
