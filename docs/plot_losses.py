@@ -46,9 +46,9 @@ def curves(loss: Callable[[np.ndarray, np.ndarray], float]) -> dict[str, list[fl
 
 def draw() -> Figure:
     """Return the figure: one panel per loss, from 0, since all losses begin there."""
-    figure = Figure(figsize=(10, 9.4), layout="constrained", facecolor="white")
-    panels = figure.subplots(4, 4, sharex=True)
-    for axes, (name, loss) in zip(panels.flat, LOSSES.items(), strict=True):
+    figure = Figure(figsize=(10, 11.5), layout="constrained", facecolor="white")
+    panels = figure.subplots(5, 4, sharex=True)
+    for axes, (name, loss) in zip(panels.flat, LOSSES.items(), strict=False):
         for label, values in curves(loss).items():
             axes.plot(MISTAKES[: len(values)], values, label=label, linewidth=1.6, **LOOKS[label])
         axes.set_title(name, fontsize=10)
@@ -57,6 +57,8 @@ def draw() -> Figure:
         axes.locator_params(nbins=4)
         axes.grid(color="#d5dce3", linewidth=0.5)
         axes.spines[["top", "right"]].set_visible(False)
+    for unused in panels.flat[len(LOSSES) :]:
+        unused.remove()
     figure.supxlabel("pixels", fontsize=10)
     figure.supylabel("loss", fontsize=10)
     handles, labels = panels.flat[0].get_legend_handles_labels()
