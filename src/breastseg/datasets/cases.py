@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ class CaseFiles:
     lesion_structures: patterns of the names of those that are lesions, where the data set says
         so; see io.dicom_masks.choose_structures.
     modality: "CT" where the data set says that the values are HU, or what else it calls them.
+    source: in a collection, the name of the data set, which case_id and patient_id begin with.
     """
 
     case_id: str
@@ -56,6 +57,12 @@ class CaseFiles:
     series_paths: tuple[Path, ...] = ()
     lesion_structures: tuple[str, ...] = ()
     modality: str | None = None
+    source: str | None = None
+
+    @property
+    def own_id(self) -> str:
+        """Case id in the data set alone, without the name that it has in a collection."""
+        return self.case_id.removeprefix(f"{self.source}__") if self.source else self.case_id
 
     @property
     def is_volume(self) -> bool:
@@ -78,12 +85,23 @@ class CaseFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSet:
-    """What was found in a folder; notes are what a user should know of its faults."""
+    """What was found in a folder; notes are what a user should know of its faults.
+
+    root: the folder; of a collection, its file.
+    members: of a collection, its data sets by name, whose cases are also among its own.
+    """
 
     layout: str
     root: Path
     cases: tuple[CaseFiles, ...]
     notes: tuple[str, ...] = ()
+    members: Mapping[str, "DataSet"] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What it is called in results: its folder, or the file of a collection."""
+        path = self.root.resolve()
+        return path.stem if self.members else path.name
 
     def only(self, case_ids: Iterable[str]) -> tuple[CaseFiles, ...]:
         """Return the cases of those ids, in the data set's order."""
@@ -103,7 +121,7 @@ class DataSet:
             raise LayoutError(
                 f"{self.root}: expected pictures or volumes, found {len(volumes)} volumes such as "
                 f"'{volumes[0]}' beside {len(self.cases) - len(volumes)} pictures such as "
-                f"'{picture}'. Divide them into two folders."
+                f"'{picture}'. Divide them into two {'collections' if self.members else 'folders'}."
             )
         return bool(volumes)
 

@@ -1,4 +1,4 @@
-"""Recognising a data set from its folder alone."""
+"""Recognising a data set from its folder alone, or from a file that names several."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from breastseg.core.errors import LayoutError
 from breastseg.datasets.busbra import find_busbra
 from breastseg.datasets.busi import find_busi
 from breastseg.datasets.cases import DataSet
+from breastseg.datasets.collection import find_collection
 from breastseg.datasets.faults import OnFault, refuse
 from breastseg.datasets.folder import UnfitError, mask_owner, subfolder
 from breastseg.datasets.nnunet import find_nnunet
@@ -46,7 +47,7 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
     """Find the images and masks of a folder of any known layout, without reading pixels.
 
     Args:
-        root: the folder.
+        root: the folder; or a JSON file that names several, see datasets.collection.
         on_fault: told of what is wrong with single files; the first is refused by default.
         volumes: whether the caller can use volumes; what works on pictures alone cannot.
 
@@ -60,7 +61,10 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
         ReferenceMaskError: an image that must have a mask has none, or several.
     """
     try:
-        data_set = _find(root, on_fault)
+        if root.is_file() and root.suffix.lower() == ".json":
+            data_set = find_collection(root, on_fault, _find)
+        else:
+            data_set = _find(root, on_fault)
     except OSError as error:
         raise LayoutError(
             f"{root}: the folder cannot be read ({error}). Mend its rights."
@@ -71,7 +75,7 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
             f"({data_set.layout}). They need a recipe for volumes: `breastseg plan` writes one for "
             "this data set, and `breastseg inspect` looks at it."
         )
-    return with_stated_groups(data_set)
+    return data_set
 
 
 def _find(root: Path, on_fault: OnFault) -> DataSet:
@@ -79,7 +83,7 @@ def _find(root: Path, on_fault: OnFault) -> DataSet:
     reasons = []
     for name, find in _LAYOUTS:
         try:
-            return find(root, on_fault)
+            return with_stated_groups(find(root, on_fault))
         except UnfitError as reason:
             reasons.append(f"  - {name}: {reason}")
     raise LayoutError(
@@ -92,7 +96,8 @@ def _find(root: Path, on_fault: OnFault) -> DataSet:
 def _check_folder(root: Path) -> None:
     if root.is_file():
         raise LayoutError(
-            f"{root}: expected a folder with a data set, found a file. Name its folder."
+            f"{root}: expected a folder with a data set, or a .json file that names several, "
+            "found a file. Name its folder."
         )
     if not root.is_dir():
         raise LayoutError(

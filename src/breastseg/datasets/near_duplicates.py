@@ -69,6 +69,9 @@ def case_groups(
 ) -> tuple[dict[str, str], str]:
     """Group cases by patient where every one has one, else by near duplicates; see there.
 
+    Where only some have one, and in a collection, by both: two data sets may hold the same
+    picture of a patient that they call differently.
+
     Volumes are grouped as datasets.volume_groups says: near duplicates are those of pictures.
 
     Args:
@@ -86,10 +89,30 @@ def case_groups(
     if any(case.is_volume for case in cases):
         return volume_groups(cases, content)
     patients = {case.case_id: case.patient_id for case in cases if case.patient_id is not None}
-    if len(patients) == len(cases):
+    if len(patients) == len(cases) and len({case.source for case in cases}) <= 1:
         return patients, "patient"
     groups = near_duplicate_groups(cases, signatures=signatures, progress=progress)
-    return groups, "near-duplicate group"
+    if not patients:
+        return groups, "near-duplicate group"
+    return _with_patients(groups, patients), "patient or near-duplicate group"
+
+
+def _with_patients(groups: Mapping[str, str], patients: Mapping[str, str]) -> dict[str, str]:
+    """Join groups that share a patient; what is joined bears the id of its first case."""
+    ids = list(groups)
+    first: dict[tuple[str, str], int] = {}
+    links = [
+        (first.setdefault((kind, keys[case_id]), number), number, 1)
+        for kind, keys in (("group", groups), ("patient", patients))
+        for number, case_id in enumerate(ids)
+        if case_id in keys
+    ]
+    numbers = _joined(np.array(links, np.int64), len(ids)).tolist()
+    named: dict[int, str] = {}
+    return {
+        case_id: named.setdefault(number, case_id)
+        for case_id, number in zip(ids, numbers, strict=True)
+    }
 
 
 def near_duplicate_groups(

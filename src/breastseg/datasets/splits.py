@@ -13,6 +13,8 @@ from breastseg.datasets.cases import CaseFiles
 
 Part = Literal["train", "validation", "calibration", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "test")
+_Kind = tuple[str | None, str | None]
+"""Data set and class of an image: each part gets its share of each kind."""
 _ELSE_BY, _NOT_BY = ", else by ", ", not by "
 
 
@@ -89,7 +91,7 @@ def split_cases(
     method: str,
     trained_on: Collection[str] = (),
 ) -> DataSplit:
-    """Divide the groups by the shares of the recipe, each class evenly.
+    """Divide the groups by the shares of the recipe, each class of each data set evenly.
 
     Every part gets its share of the large groups as of the small, so that what is learnt on the
     calibration part holds for the test part. The same cases, groups, shares and seed give the
@@ -261,10 +263,10 @@ class _Dealer:
         members: dict[str, list[CaseFiles]] = defaultdict(list)
         for case in cases:
             members[self.groups[case.case_id]].append(case)
-        label_counts = Counter(case.label for case in cases)
+        kind_counts = Counter(map(_kind, cases))
         scale = self.num_cases / max(1, len(cases))
         missing = {
-            part: {label: share * scale * count for label, count in label_counts.items()}
+            part: {kind: share * scale * count for kind, count in kind_counts.items()}
             for part, share in wanted.items()
             if share > 0
         }
@@ -272,36 +274,40 @@ class _Dealer:
         random = np.random.default_rng(self.seed)
         names = [str(name) for name in random.permutation(sorted(members))]
         for name in sorted(names, key=lambda name: -len(members[name])):
-            held = Counter(case.label for case in members[name])
+            held = Counter(map(_kind, members[name]))
             part = _part_for(held, missing, wanted, random)
             parts[part] += members[name]
-            for label, count in held.items():
-                missing[part][label] -= count
+            for kind, count in held.items():
+                missing[part][kind] -= count
         return parts
 
 
+def _kind(case: CaseFiles) -> _Kind:
+    return case.source, case.label
+
+
 def _part_for(
-    held: Mapping[str | None, int],
-    missing: Mapping[str, Mapping[str | None, float]],
+    held: Mapping[_Kind, int],
+    missing: Mapping[str, Mapping[_Kind, float]],
     wanted: Mapping[str, float],
     random: np.random.Generator,
 ) -> str:
     """Return the part that lacks most of its share, by chance among equals.
 
     Args:
-        held: cases of the group by label.
-        missing: cases that each part still lacks, by label.
+        held: cases of the group by kind.
+        missing: cases that each part still lacks, by kind.
         wanted: share of all cases by part.
     """
     roomy = [
         part
         for part, lacking in missing.items()
-        if all(lacking[label] > count - 0.5 for label, count in held.items())
+        if all(lacking[kind] > count - 0.5 for kind, count in held.items())
     ]
     if not roomy:
-        return max(missing, key=lambda part: sum(missing[part][label] for label in held))
+        return max(missing, key=lambda part: sum(missing[part][kind] for kind in held))
     lacking = [
-        sum(missing[part][label] * count for label, count in held.items()) / wanted[part]
+        sum(missing[part][kind] * count for kind, count in held.items()) / wanted[part]
         for part in roomy
     ]
     equals = np.flatnonzero(np.isclose(lacking, max(lacking)))
