@@ -63,6 +63,11 @@ class Collection(_Part):
     data_sets: Annotated[dict[Name, Member], Field(min_length=1)]
 
 
+def is_collection(path: Path) -> bool:
+    """Whether a path is a file that may name data sets, by its ending."""
+    return path.suffix.lower() == ".json" and path.is_file()
+
+
 def find_collection(path: Path, on_fault: OnFault, find: Find) -> DataSet:
     """Find the data sets that a file names, as one.
 
@@ -139,7 +144,7 @@ def _member(
     where: str, folder: Path, leave_out: Iterable[LeftOut], on_fault: OnFault, find: Find
 ) -> DataSet:
     """Find one data set without what is left out; a fault of that is no fault."""
-    if folder.suffix.lower() == ".json" and folder.is_file():
+    if is_collection(folder):
         raise LayoutError(
             f"{where}: expected a folder with a data set, found the file {folder}. A collection "
             "holds no other: name the data sets of both in one file."
