@@ -200,19 +200,20 @@ def _named(name: str, data_set: DataSet) -> DataSet:
 
 
 def _joined(path: Path, members: Mapping[str, DataSet]) -> DataSet:
-    cases = sorted(
-        (case for member in members.values() for case in member.cases),
-        key=lambda case: case.case_id,
-    )
-    if any(case.fold is None for case in cases):
-        cases = [replace(case, fold=None) for case in cases]
+    if any(case.fold is None for each in members.values() for case in each.cases):
+        members = {name: _without_folds(each) for name, each in members.items()}
+    cases = [case for member in members.values() for case in member.cases]
     return DataSet(
         layout=f"collection of {_listed([each.layout for each in members.values()])}",
         root=path,
-        cases=tuple(cases),
+        cases=tuple(sorted(cases, key=lambda case: case.case_id)),
         notes=tuple(f"{name}: {note}" for name, each in members.items() for note in each.notes),
         members=members,
     )
+
+
+def _without_folds(data_set: DataSet) -> DataSet:
+    return replace(data_set, cases=tuple(replace(case, fold=None) for case in data_set.cases))
 
 
 def _listed(layouts: Iterable[str]) -> str:
