@@ -169,6 +169,7 @@ Version {SCHEMA_VERSION} (`schema_version`). As a JSON Schema for programs:
 against. Every field is always there; what is not defined is `null`, never NaN. Formulas and units:
 [Metrics](metrics.md), [Calibration](calibration.md).
 
+- Version 6: `by_source` and `detection.by_source`, the figures of each data set of a collection.
 - Version 4: `volumes`, which is `null` for pictures.
 - Version 3: `cases[].reference_size`; `detection.note`, with `detection.froc`,
   `average_precision` and `image_auc` `null` where masks alone were given; likewise

@@ -14,7 +14,7 @@ def inspect(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A folder of scans and masks, a CT or NIfTI volume, a SEG or RTSTRUCT.",
+            help="Scans and masks: a folder, or a JSON file that names several; a volume; a SEG.",
         ),
     ],
     report: Annotated[

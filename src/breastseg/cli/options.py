@@ -74,7 +74,12 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe; repeatable."),
 ]
-Data = Annotated[Path, typer.Argument(metavar="DATA", help="A folder of scans and masks.")]
+Data = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA", help="A folder of scans and masks, or a JSON file that names several."
+    ),
+]
 SegmentThreshold = Annotated[
     float,
     typer.Option(

@@ -53,7 +53,11 @@ class Keep(StrEnum):
 def search(
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="DATA", help="A folder of scans and masks.", show_default=False),
+        typer.Argument(
+            metavar="DATA",
+            help="A folder of scans and masks, or a JSON file that names several.",
+            show_default=False,
+        ),
     ] = None,
     space: Annotated[
         str | None,

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 def train(
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="DATA", help="A folder of scans and masks.", show_default=False),
+        typer.Argument(
+            metavar="DATA",
+            help="A folder of scans and masks, or a JSON file that names several.",
+            show_default=False,
+        ),
     ] = None,
     framework: Annotated[
         FrameworkName | None, typer.Option(help="Where to train.", show_default="pytorch")

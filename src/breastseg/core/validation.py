@@ -44,7 +44,10 @@ def _fields(model: Any, steps: list[str]) -> Iterable[str]:
         if step.startswith(KIND_PREFIX):
             model = _of_kind(model, step)
             continue
-        field = model.model_fields.get(step) if hasattr(model, "model_fields") else None
+        if not hasattr(model, "model_fields"):  # a list or a mapping of models
+            model = next((each for each in get_args(model) if hasattr(each, "model_fields")), None)
+            continue
+        field = model.model_fields.get(step)
         model = field.annotation if field else None
     return model.model_fields if hasattr(model, "model_fields") else ()
 

@@ -126,6 +126,11 @@ class DataSet:
         return bool(volumes)
 
 
+def sources_of(cases: Iterable[CaseFiles]) -> dict[str, str]:
+    """Return the name of the data set by case id; of cases of one data set alone, nothing."""
+    return {case.case_id: case.source for case in cases if case.source is not None}
+
+
 def read_case(files: CaseFiles) -> Case:
     """Read the image and, where there is one, the reference of a case: a picture or a volume.
 

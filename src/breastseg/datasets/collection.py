@@ -63,6 +63,11 @@ class Collection(_Part):
     data_sets: Annotated[dict[Name, Member], Field(min_length=1)]
 
 
+def is_collection(path: Path) -> bool:
+    """Whether a path is a file that may name data sets, by its ending."""
+    return path.suffix.lower() == ".json" and path.is_file()
+
+
 def find_collection(path: Path, on_fault: OnFault, find: Find) -> DataSet:
     """Find the data sets that a file names, as one.
 
@@ -139,7 +144,7 @@ def _member(
     where: str, folder: Path, leave_out: Iterable[LeftOut], on_fault: OnFault, find: Find
 ) -> DataSet:
     """Find one data set without what is left out; a fault of that is no fault."""
-    if folder.suffix.lower() == ".json" and folder.is_file():
+    if is_collection(folder):
         raise LayoutError(
             f"{where}: expected a folder with a data set, found the file {folder}. A collection "
             "holds no other: name the data sets of both in one file."
@@ -195,19 +200,20 @@ def _named(name: str, data_set: DataSet) -> DataSet:
 
 
 def _joined(path: Path, members: Mapping[str, DataSet]) -> DataSet:
-    cases = sorted(
-        (case for member in members.values() for case in member.cases),
-        key=lambda case: case.case_id,
-    )
-    if any(case.fold is None for case in cases):
-        cases = [replace(case, fold=None) for case in cases]
+    if any(case.fold is None for each in members.values() for case in each.cases):
+        members = {name: _without_folds(each) for name, each in members.items()}
+    cases = [case for member in members.values() for case in member.cases]
     return DataSet(
         layout=f"collection of {_listed([each.layout for each in members.values()])}",
         root=path,
-        cases=tuple(cases),
+        cases=tuple(sorted(cases, key=lambda case: case.case_id)),
         notes=tuple(f"{name}: {note}" for name, each in members.items() for note in each.notes),
         members=members,
     )
+
+
+def _without_folds(data_set: DataSet) -> DataSet:
+    return replace(data_set, cases=tuple(replace(case, fold=None) for case in data_set.cases))
 
 
 def _listed(layouts: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from breastseg.core.errors import LayoutError
 from breastseg.datasets.busbra import find_busbra
 from breastseg.datasets.busi import find_busi
 from breastseg.datasets.cases import DataSet
-from breastseg.datasets.collection import find_collection
+from breastseg.datasets.collection import find_collection, is_collection
 from breastseg.datasets.faults import OnFault, refuse
 from breastseg.datasets.folder import UnfitError, mask_owner, subfolder
 from breastseg.datasets.nnunet import find_nnunet
@@ -61,7 +61,7 @@ def find_data_set(root: Path, *, on_fault: OnFault = refuse, volumes: bool = Fal
         ReferenceMaskError: an image that must have a mask has none, or several.
     """
     try:
-        if root.is_file() and root.suffix.lower() == ".json":
+        if is_collection(root):
             data_set = find_collection(root, on_fault, _find)
         else:
             data_set = _find(root, on_fault)

@@ -17,7 +17,7 @@ the curve, while here the sensitivity is that of a threshold that can be set.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -50,6 +50,7 @@ from breastseg.evaluation.strata import (
     Stratum,
     by_label,
     by_size,
+    by_source,
     false_positives,
     share_of_images,
     share_of_lesions,
@@ -118,6 +119,7 @@ class DetectionSummary:
         and image_auc are None, and image_roc is empty.
     num_duplicates: candidates on lesions already found, counted as false positives.
     image_auc: area under the ROC curve of the images' highest scores.
+    by_source: of a collection, by data set; else empty.
     """
 
     min_iou: float
@@ -134,6 +136,7 @@ class DetectionSummary:
     image_auc: Figure | None
     image_roc: tuple[CurvePoint, ...]
     by_label: tuple[Stratum, ...]
+    by_source: tuple[Stratum, ...]
     by_size: tuple[Stratum, ...]
     note: str | None = None
 
@@ -158,6 +161,7 @@ def summarise(
     images: Sequence[ImageDetection],
     *,
     rates: Sequence[float] = FALSE_POSITIVE_RATES,
+    sources: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> DetectionSummary:
     """Return the detection figures of a model.
@@ -165,6 +169,7 @@ def summarise(
     Args:
         images: one for each image, with a lesion or without.
         rates: false positives per image at which the FROC curve is read, each > 0.
+        sources: in a collection, the data set by case id.
         seed: of resampling.
 
     Raises:
@@ -190,6 +195,7 @@ def summarise(
         image_auc=auc,
         image_roc=roc_curve(cohort.ranked_images),
         by_label=by_label(images, seed=seed),
+        by_source=by_source(images, sources or {}, seed=seed),
         by_size=by_size(images, seed=seed),
     )
 

@@ -27,7 +27,7 @@ from breastseg.evaluation.confidence import (
 )
 from breastseg.evaluation.surface import Unit
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """What each version brought is told in docs/reference/scorecard.md."""
 
 DEFINITIONS: Mapping[str, str] = {
@@ -134,18 +134,24 @@ class Scorecard:
 
     table: the model first, then the others on the same images.
     by_label: the model's summary for each class; empty where the data set names none.
+    by_source: the model's summary for each data set of a collection; else empty.
     by_fold: the model's summary for each fold of a cross-validation; else empty.
     cases: the model's scores, in the order in which they came.
     """
 
     table: tuple[Row, ...]
     by_label: Mapping[str, Summary]
+    by_source: Mapping[str, Summary]
     by_fold: Mapping[str, Summary]
     cases: tuple[CaseScore, ...]
 
 
 def summarise(
-    model: Contender, *others: Contender, folds: Mapping[str, str] | None = None, seed: int = 0
+    model: Contender,
+    *others: Contender,
+    folds: Mapping[str, str] | None = None,
+    sources: Mapping[str, str] | None = None,
+    seed: int = 0,
 ) -> Scorecard:
     """Return the scorecard of a model beside baselines, or other models, on the same cases.
 
@@ -153,6 +159,7 @@ def summarise(
         model: whose scorecard it is.
         others: on the same cases.
         folds: the fold by case id, for those cases that one has held out.
+        sources: in a collection, the data set by case id.
         seed: of resampling.
 
     Raises:
@@ -174,6 +181,7 @@ def summarise(
             for contender in (model, *others)
         ),
         by_label=_by(model.scores, {score.case_id: score.label for score in model.scores}, seed),
+        by_source=_by(model.scores, sources or {}, seed),
         by_fold=_by(model.scores, folds or {}, seed),
         cases=tuple(model.scores),
     )

@@ -185,11 +185,12 @@ class ScorecardDocument:
     volumes: lesions of CT volumes by what they are like; null for pictures.
     table: the model first, then others and the baselines, on the same images.
     by_label: the model's figures for each class; empty where the data set names none.
+    by_source: the model's figures for each data set of a collection; else empty.
     by_fold: the model's figures for each fold of a cross-validation; else empty.
     cases: one row per image, in the order in which they were scored; cases.csv holds the same.
     """
 
-    schema_version: Literal[5]
+    schema_version: Literal[6]
     kind: Literal["breastseg scorecard"]
     details: dict[str, str]
     warnings: tuple[str, ...]
@@ -204,6 +205,7 @@ class ScorecardDocument:
     volumes: VolumeDetection | None
     table: tuple[Row, ...]
     by_label: dict[str, Summary]
+    by_source: dict[str, Summary]
     by_fold: dict[str, Summary]
     cases: tuple[CaseScore, ...]
 
@@ -240,6 +242,7 @@ MEANINGS: Mapping[str, str] = {
     "image_roc": "ROC curve of the images' highest scores",
     "at_threshold": "at the operating threshold",
     "by_label": "by class",
+    "by_source": "by data set of a collection",
     "by_size": "by diameter",
     "p_value": "two-sided",
     "num_found": "how many of them are found",

@@ -6,7 +6,7 @@ each other; where all or none are found that has no width, and Wilson over the l
 in. Each says which.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,12 +102,27 @@ def _size_name(unit: str, bounds: tuple[float, float], place: int) -> str:
 
 def by_label(images: Sequence[ImageDetection], *, seed: int = 0) -> tuple[Stratum, ...]:
     """Return the lesions and the false positives of each class that the data set names."""
-    lesions = group_lesions(images, lambda image, _: image.label)
-    strata = []
-    for name in sorted({image.label for image in images if image.label is not None}):
-        members = [image for image in images if image.label == name]
-        strata.append(_stratum(name, lesions.get(name, []), seed, members))
-    return tuple(strata)
+    return _by_kind(images, lambda image: image.label, seed)
+
+
+def by_source(
+    images: Sequence[ImageDetection], sources: Mapping[str, str], *, seed: int = 0
+) -> tuple[Stratum, ...]:
+    """Return the lesions and the false positives of each data set, by that of each case id."""
+    return _by_kind(images, lambda image: sources.get(image.case_id), seed)
+
+
+def _by_kind(
+    images: Sequence[ImageDetection], kind: Callable[[ImageDetection], str | None], seed: int
+) -> tuple[Stratum, ...]:
+    lesions = group_lesions(images, lambda image, _: kind(image))
+    members: dict[str, list[ImageDetection]] = {}
+    for image in images:
+        if (name := kind(image)) is not None:
+            members.setdefault(name, []).append(image)
+    return tuple(
+        _stratum(name, lesions.get(name, []), seed, members[name]) for name in sorted(members)
+    )
 
 
 def _stratum(

@@ -133,6 +133,7 @@ def _sections(
         ("score", "Score", True),
         ("leakage", "Seen before?", "leakage" in document),
         ("inflation", "Inflation", document.get("inflation")),
+        ("by-data-set", "By data set", document.get("by_source")),
         ("by-class", "By class", document["by_label"]),
         ("classes", "Class of the image", document.get("classes")),
         ("by-fold", "By fold", document.get("by_fold")),

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from breastseg.report.search_figures import plain, short
 
+_PROPORTIONS = ("sensitivity", "specificity")
 _BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 
 
@@ -32,7 +33,7 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
             _figure(summary["dice"], 3, interval=True),
             _figure(summary["dice_median"], 3),
             ", ".join(_figure(each, 1) for each in summary["hd95"]) or "-",
-            *(_figure(summary[key], 2) for key in ("sensitivity", "specificity")),
+            *(_figure(summary[key], 2) for key in _PROPORTIONS),
         )
     console.print(table)
     console.print(
@@ -52,10 +53,19 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
 
 def _further_lines(document: Mapping[str, Any]) -> Iterator[str]:
     """Say what only scorecards of volumes, or of networks that tell classes, have."""
+    yield from _source_lines(document)
     if volumes := document.get("volumes"):
         yield from _volume_lines(document, volumes)
     if classes := document.get("classes"):
         yield _class_line(classes)
+
+
+def _source_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Say how the model does on each data set of a collection, which the mean can hide."""
+    for name, part in (document.get("by_source") or {}).items():
+        told = f"{name}: Dice {_figure(part['dice'], 3, interval=True)}"
+        sure = ", ".join(f"{key[:4]}. {_figure(part[key], 2)}" for key in _PROPORTIONS)
+        yield escape(f"  {told}, {sure}, {part['num_images']} images")
 
 
 def _class_line(classes: Mapping[str, Any]) -> str:

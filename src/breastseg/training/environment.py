@@ -51,11 +51,25 @@ def environment_of(
         "git": checkout(Path(breastseg.__file__).parent),
         "data": str(data_set.root.resolve()),
         "layout": data_set.layout,
+        **({"data_sets": _members(data_set, content)} if data_set.members else {}),
         "data_fingerprint": content_fingerprint(content.values()),
         "recipe_fingerprint": recipe.fingerprint(),
         "seed": recipe.seed,
         "pretrained": origin_of(recipe),
         **({"begun_from": begun_from} if begun_from else {}),
+    }
+
+
+def _members(data_set: DataSet, content: Mapping[str, str]) -> dict[str, Any]:
+    """Return what each data set of a collection is, since its file may change later."""
+    return {
+        name: {
+            "layout": each.layout,
+            "images": len(each.cases),
+            "fingerprint": content_fingerprint(content[case.case_id] for case in each.cases),
+            "notes": list(each.notes),
+        }
+        for name, each in data_set.members.items()
     }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from breastseg.core.errors import InputError
+from breastseg.datasets.cases import sources_of
 from breastseg.evaluation.comparison import compare_pairs
 from breastseg.evaluation.scorecard import Contender, summarise, to_document
 from breastseg.io.atomic import make_folder, write_json, write_text
@@ -63,7 +64,11 @@ def compare(
         for name, text in scored.details.items()
         if name in ("Scored on", "Split", "Intervals over")
     }
-    card = to_document(summarise(*models, *floor), details=details, warnings=scored.warnings)
+    card = to_document(
+        summarise(*models, *floor, sources=sources_of(scored.cases)),
+        details=details,
+        warnings=scored.warnings,
+    )
     document: dict[str, Any] = {
         "schema_version": 1,
         "kind": "breastseg comparison",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from breastseg.core.image import Case, Pixels
-from breastseg.datasets.cases import read_case
+from breastseg.datasets.cases import read_case, sources_of
 from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.scorecard import exemplary_cases, summarise, to_document
 from breastseg.report.figures import Figure, fold_curves, training_curves
@@ -118,7 +118,8 @@ def _default_folder(run: Path, scored: Scored, region: SearchedRegion | None) ->
 
 
 def _document(scored: Scored, inflation: dict[str, Any] | None) -> dict[str, Any]:
-    card = summarise(*scored.contenders, folds=scored.folds)
+    sources = sources_of(scored.cases)
+    card = summarise(*scored.contenders, folds=scored.folds, sources=sources)
     assert scored.evidence is not None
     own = scored.is_own_data
     content = {case.case_id: scored.judge.sha256[case.case_id] for case in scored.cases}
@@ -128,7 +129,7 @@ def _document(scored: Scored, inflation: dict[str, Any] | None) -> dict[str, Any
         warnings=scored.warnings,
         not_tested=NOT_TESTED,
         evidence={
-            **scored.evidence.to_document(is_own_data=own),
+            **scored.evidence.to_document(is_own_data=own, sources=sources),
             "leakage": leakage_certificate(
                 scored.models[0], content, scored.exposures[0], is_own_data=own
             ),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from breastseg.core.errors import SplitError
 from breastseg.core.image import Case, Pixels
-from breastseg.datasets.cases import CaseFiles, DataSet, read_case
+from breastseg.datasets.cases import CaseFiles, DataSet, read_case, sources_of
 from breastseg.datasets.checked import content_fingerprint, content_of, find_scored_data
 from breastseg.datasets.given_masks import GivenMasks, find_given_masks, read_case_list
 from breastseg.datasets.near_duplicates import case_groups
@@ -106,9 +106,9 @@ def evaluate_predictions(
     groups, method = case_groups(data_set.cases)
     panel = Panel(contestants=(first, *others), groups=groups, hashes=hashes, first=first)
     judged = judge(panel, chosen.cases, reading)
-    contenders = judged.contenders
+    contenders, sources = judged.contenders, sources_of(chosen.cases)
     evidence_document = {
-        **judged.evidence.to_document(has_probabilities=first.has_probabilities),
+        **judged.evidence.to_document(has_probabilities=first.has_probabilities, sources=sources),
         "leakage": unknown_training(len(chosen.cases)),
         "inflation": None,
         "classes": None,
@@ -119,7 +119,7 @@ def evaluate_predictions(
         ),
     }
     document = to_document(
-        summarise(*contenders),
+        summarise(*contenders, sources=sources),
         details=_details(panel, data_set, chosen, method),
         warnings=(*chosen.warnings, *warnings, *judged.warnings()),
         not_tested=("What the model was trained on is not known here.", *NOT_TESTED),

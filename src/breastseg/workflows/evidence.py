@@ -88,9 +88,11 @@ class Evidence:
                 candidates=image.candidates,
             )
 
-    def to_document(self, *, is_own_data: bool) -> dict[str, Any]:
+    def to_document(
+        self, *, is_own_data: bool, sources: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Return the keys that scorecard.json gets from here; `note` says why one is empty."""
-        summary = detection.summarise(self.images)
+        summary = detection.summarise(self.images, sources=sources)
         classes = summarise_classes(self._told)
         return {
             "detection": detection.to_document(summary),

@@ -1,5 +1,6 @@
 """What is gathered of masks that anyone's model made, beside their scores."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from breastseg.core.image import Case
@@ -74,9 +75,11 @@ class GivenEvidence:
             "are those of the masks, the figures lesion by lesion those of the probabilities.",
         )
 
-    def to_document(self, *, has_probabilities: bool) -> dict[str, Any]:
+    def to_document(
+        self, *, has_probabilities: bool, sources: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Return the keys that scorecard.json gets from here; `note` says why one is empty."""
-        summary = detection.summarise(self.images)
+        summary = detection.summarise(self.images, sources=sources)
         if not has_probabilities:
             return {
                 "detection": detection.to_document(detection.unranked(summary, MASKS_ALONE)),

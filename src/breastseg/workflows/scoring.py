@@ -132,7 +132,7 @@ def score_models(
         },
         exposures=selection.exposures,
         is_own_data=selection.is_own_data,
-        data_name=data_set.root.resolve().name,
+        data_name=data_set.name,
         folds=_folds(opened[0], selection),
         judge=judge,
         evidence=judge.evidence,

@@ -90,7 +90,8 @@ def evaluate_shift(
         RunFolderError, WeightsError, OutputError: as of evaluate.
     """
     _require_several(data)
-    found = dict(zip(_names(data), [find_data_set(root) for root in data], strict=True))
+    sets = [find_data_set(root) for root in data]
+    found = dict(zip(_names(sets), sets, strict=True))
     folder = output or folder_beside(run, "shift")
     with log_file(folder):
         scored = [
@@ -126,12 +127,12 @@ def _require_several(data: Sequence[Path]) -> None:
         )
 
 
-def _names(data: Sequence[Path]) -> list[str]:
-    """Return the names of the folders, numbered where two have the same."""
+def _names(data_sets: Sequence[DataSet]) -> list[str]:
+    """Return the names of the data sets, numbered where two have the same."""
     names: list[str] = []
-    for root in data:
-        name = root.resolve().name or "data"
-        earlier = sum(each.resolve().name == root.resolve().name for each in data[: len(names)])
+    for data_set in data_sets:
+        name = data_set.name or "data"
+        earlier = sum(each.name == data_set.name for each in data_sets[: len(names)])
         names.append(f"{name}-{earlier + 1}" if earlier else name)
     return names
 

@@ -220,10 +220,21 @@ def _backend(recipe: Recipe, framework: str, hardware: Hardware) -> Backend:
 
 def _whole_notice(given: str | None, data_set: DataSet, run: Run) -> str | None:
     """Join what is said of a run: as given or by its data, and of the model that it began from."""
-    own = given or (SIMULATED if says_simulated(data_set.root) else None)
+    own = given or (_of_simulated(data_set))
     model = begun_from(run)
     before = None if model is None else inherited_notice(model)
     return " ".join(filter(None, (own, before))) or None
+
+
+def _of_simulated(data_set: DataSet) -> str | None:
+    """Return the notice of simulated lesions; of several data sets, with the names of those."""
+    members = data_set.members or {"": data_set}
+    simulated = [name for name, each in members.items() if says_simulated(each.root)]
+    if not simulated:
+        return None
+    if len(simulated) == len(members):
+        return SIMULATED
+    return f"Trained on simulated lesions too: those of {', '.join(simulated)}."
 
 
 def _split(checked: CheckedData, recipe: Recipe, known: Collection[str]) -> DataSplit:

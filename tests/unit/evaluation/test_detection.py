@@ -137,6 +137,14 @@ def test_strata_by_class_show_found_lesions_and_false_alarms():
     assert summarise([replace(each, label=None) for each in FOUR]).by_label == ()
 
 
+def test_strata_by_data_set_are_those_of_a_collection_alone():
+    sources = {each.case_id: "one" if each is FOUR[0] else "two" for each in FOUR}
+    one, two = summarise(FOUR, sources=sources).by_source
+    assert (one.name, one.num_images, two.name, two.num_images) == ("one", 1, "two", 3)
+    assert one.num_lesions + two.num_lesions == sum(len(each.lesions) for each in FOUR)
+    assert summarise(FOUR).by_source == ()
+
+
 def test_sizes_in_mm_have_fixed_bounds_and_pixels_have_terciles():
     images = [
         image(str(size), lesions=[lesion(0.9, diameter=size, unit="mm")])

@@ -136,6 +136,17 @@ def test_the_headline_is_over_lesion_images_and_the_specificity_over_the_others(
     assert card.by_label["normal"].hd95 == ()
 
 
+def test_each_data_set_of_a_collection_stands_by_itself():
+    """A data set on which nothing is found shows, whatever the mean over both is."""
+    halves = [*MODEL[:5], *SILENT[5:]]
+    sources = {score.case_id: "bad" if score in SILENT else "good" for score in halves}
+    card = summarise(Contender(name="model", scores=halves), sources=sources)
+    assert list(card.by_source) == ["bad", "good"]
+    assert card.by_source["bad"].dice.value == 0.0 < card.by_source["good"].dice.value
+    assert sum(part.num_images for part in card.by_source.values()) == len(halves)
+    assert summarise(Contender(name="model", scores=halves)).by_source == {}
+
+
 def test_a_false_alarm_lowers_the_specificity_and_leaves_the_dice_alone():
     masks = [shifted(case, i) for i, case in enumerate(CASES)]
     masks[-1] = shifted(LESIONS[0], 0)

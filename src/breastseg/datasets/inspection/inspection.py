@@ -100,8 +100,7 @@ def inspect_data(root: Path, progress: Progress) -> Inspection:
         *(finding for group in groups for finding in group.findings),
         *_of_the_rest(data_set, readable),
     ]
-    if data_set.layout == _BUSBRA:
-        findings += inspect_tables(data_set.root, records)
+    findings += _of_tables(data_set, records)
     sizes = np.bincount(wide)
     return Inspection(
         data_set=data_set,
@@ -138,6 +137,16 @@ def _read(cases: Sequence[CaseFiles], progress: Progress) -> list[Record]:
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
     return records
+
+
+def _of_tables(data_set: DataSet, records: Sequence[Record]) -> Iterator[Finding]:
+    """Yield what the tables of BUS-BRA contradict, also where it is one set of several."""
+    if data_set.layout == _BUSBRA:
+        yield from inspect_tables(data_set.root, records)
+    for name, each in data_set.members.items():
+        if each.layout == _BUSBRA:
+            own = [record for record in records if record.files.source == name]
+            yield from inspect_tables(each.root, own)
 
 
 def _of_faults(faults: Sequence[Fault], data_set: DataSet) -> Iterator[Finding]:

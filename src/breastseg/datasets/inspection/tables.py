@@ -35,7 +35,7 @@ def inspect_tables(root: Path, records: Sequence[Record]) -> list[Finding]:
 
 
 def _of_row(record: Record, tables: Tables) -> Iterator[Finding]:
-    row = tables.data.get(record.case_id, {})
+    row = tables.data.get(record.files.own_id, {})
     if row and record.picture is not None:
         told = (row.get("Height"), row.get("Width"))
         size = (record.picture.num_rows, record.picture.num_columns)
@@ -51,7 +51,7 @@ def _of_row(record: Record, tables: Tables) -> Iterator[Finding]:
                 f"{tables.data_path.name} says {list(box)}, the mask fills "
                 f"{list(record.mask.box)} (left, top, width, height).",
             )
-    other = (tables.folds or {}).get(record.case_id, {}).get("Pathology")
+    other = (tables.folds or {}).get(record.files.own_id, {}).get("Pathology")
     if row and other is not None and other.lower() != row["Pathology"].lower():
         message = f"{row['Pathology']} in {tables.data_path.name}, {other} in the other table."
         yield _finding("table-classes", record, message)
@@ -74,7 +74,7 @@ def _agree(box: Sequence[int], other: Sequence[int]) -> bool:
 
 
 def _rows_without_image(records: Sequence[Record], tables: Tables) -> Iterator[Finding]:
-    absent = sorted(set(tables.data) - {record.case_id for record in records})
+    absent = sorted(set(tables.data) - {record.files.own_id for record in records})
     if absent:
         named = ", ".join(absent[:_NAMED]) + (", ..." if len(absent) > _NAMED else "")
         message = f"{len(absent)} rows of {tables.data_path.name} have no image ({named})."
@@ -86,7 +86,7 @@ def _folds(folds: Rows, records: Sequence[Record]) -> Iterator[Finding]:
     for column in ("kFold", *_FOLDS):
         sides: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for record in records:
-            side = folds.get(record.case_id, {}).get(column, "")
+            side = folds.get(record.files.own_id, {}).get(column, "")
             if record.files.patient_id and (column == "kFold" or side in _SIDES):
                 sides[record.files.patient_id][side].append(record.case_id)
         parted = [each for each in sides.values() if len(each) > 1]

@@ -15,6 +15,7 @@ from breastseg.core.scan_faults import ScanError
 from breastseg.core.series import Series
 from breastseg.core.structure import MaskFile, StructureMask
 from breastseg.datasets.cases import CaseFiles, DataSet
+from breastseg.datasets.collection import is_collection
 from breastseg.datasets.dicom_tree import find_dicom_tree
 from breastseg.datasets.faults import Fault
 from breastseg.datasets.inspection.findings import Finding, in_order
@@ -104,7 +105,7 @@ def find_volumes(root: Path, on_fault: Callable[[Fault], None]) -> DataSet:
     Raises:
         LayoutError: there is no such folder, or nothing in it of a known layout.
     """
-    if not root.is_file():
+    if is_collection(root) or not root.is_file():
         return find_data_set(root, on_fault=on_fault, volumes=True)
     if is_nifti(root):
         case = CaseFiles(case_id=root.name.partition(".nii")[0], image_path=root)
@@ -125,7 +126,8 @@ def _inspect_series(
     if not choice.labels:
         choice = replace(choice, lesions=files.lesion_structures)
     masks = tuple(
-        _inspect_mask(path, series, choice, findings, marks) for path in files.mask_paths or ()
+        _inspect_mask(path, files, series, choice, findings, marks)
+        for path in files.mask_paths or ()
     )
     findings += _notes(files.case_id, series.notes)
     look(marks.sight(files.case_id, series.image))
@@ -173,13 +175,14 @@ def _header(file: MaskFile) -> dict[str, Any]:
 
 def _inspect_mask(
     path: Path,
+    files: CaseFiles,
     series: Series,
     choice: MaskChoice,
     findings: list[Finding],
     marks: Marks,
 ) -> dict[str, Any]:
     """Read a mask structure by structure, so that one that is refused hides no other."""
-    case = (series.case_id,)
+    case = (files.case_id,)
     try:
         reader = MaskReader(path, series, threshold=choice.threshold, fill_gaps=choice.fill_gaps)
     except InputError as error:
