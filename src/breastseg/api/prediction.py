@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Self, cast
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
+from breastseg.core.calibration import Bounds
 from breastseg.core.errors import InputError
 from breastseg.core.image import Image
 from breastseg.core.lesion import Lesion
 from breastseg.inference import segment
+from breastseg.inference.class_activation import MalignancyMap
 from breastseg.io.raster import encode_png
-from breastseg.report.overlays import draw_overlay
+from breastseg.report.bounds_overlays import draw_prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,6 +97,46 @@ class Prediction:
         return self._on_grid(self.found.probability)
 
     @property
+    def outer_mask(self) -> Bool[np.ndarray, "rows columns"] | None:
+        """Holds nearly all of the lesion, see docs/reference/calibration.md.
+
+        None without a guarantee, and of a CT. Where the model abstains it is most of the picture.
+        """
+        bounds = self._bounds
+        return None if bounds is None or bounds.outer is None else bounds.outer[0]
+
+    @property
+    def inner_mask(self) -> Bool[np.ndarray, "rows columns"] | None:
+        """Nearly all of it is lesion; may be empty. None without a guarantee, and of a CT."""
+        bounds = self._bounds
+        return None if bounds is None or bounds.inner is None else bounds.inner[0]
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the outer mask is most of the picture: not sure, to a reader."""
+        return self._bounds is not None and self._bounds.abstains
+
+    @property
+    def _bounds(self) -> Bounds | None:
+        return self.found.bounds if isinstance(self.found, segment.Prediction) else None
+
+    @property
+    def malignancy(self) -> MalignancyMap | None:
+        """Where the score for malignant comes from, place by place, and the score itself.
+
+        None of a CT, and where the model tells no class malignant.
+        """
+        return self.found.malignancy if isinstance(self.found, segment.Prediction) else None
+
+    @property
+    def malignancy_map(self) -> Float32[np.ndarray, "rows columns"] | None:
+        """What the place around each pixel adds to the log odds of malignant; None likewise.
+
+        Coarse: bilinear between the places of `malignancy`, which alone add up to the score.
+        """
+        return None if self.malignancy is None else self.malignancy.on_image()
+
+    @property
     def labels(self) -> Int32[np.ndarray, "*grid"]:
         """0 outside, the number of the lesion inside."""
         return self._on_grid(self.found.labels)
@@ -119,22 +161,41 @@ class Prediction:
         """
         if isinstance(self.found, segment.Prediction):
             pixels, mask = self.found.image.pixels[0], self.found.mask[0]
-            return draw_overlay(pixels, mask, lesions=self.found.lesions)
+            return draw_prediction(pixels, mask, self.found.lesions, self.found.bounds)
         return _planes(self.found, lesion)
 
-    def plot(self, axes: "Axes | None" = None, *, lesion: int = 1) -> "Figure":
+    def malignancy_overlay(self) -> UInt8[np.ndarray, "rows columns 3"]:
+        """Return the picture that `breastseg predict --explain` writes beside the overlay.
+
+        Raises:
+            InputError: the model tells no class malignant, or the scan is a CT.
+        """
+        # Whoever asks for no explanation need not wait for what draws it.
+        from breastseg.report.malignancy_overlays import draw_malignancy
+
+        if self.malignancy is None:
+            raise InputError(
+                f"case '{self.case_id}': the model tells no class malignant of it, so there is no "
+                "score to explain. `classes` names those that it tells."
+            )
+        return draw_malignancy(self.image.pixels[0], self.mask, self.malignancy)
+
+    def plot(
+        self, axes: "Axes | None" = None, *, lesion: int = 1, malignancy: bool = False
+    ) -> "Figure":
         """Draw `overlay` with matplotlib, into a new figure of pyplot unless axes are given.
 
         Args:
             axes: where to draw.
             lesion: as of `overlay`.
+            malignancy: draw `malignancy_overlay` in its stead.
 
         Raises:
-            InputError: a CT has no lesion of that number.
+            InputError: a CT has no lesion of that number, or as of `malignancy_overlay`.
         """
         from matplotlib import pyplot
 
-        picture = self.overlay(lesion)
+        picture = self.malignancy_overlay() if malignancy else self.overlay(lesion)
         if axes is None:
             rows, columns, _ = picture.shape
             drawn = pyplot.figure(figsize=(columns / _DPI, rows / _DPI), dpi=_DPI)

@@ -213,6 +213,14 @@ def predict(
     probability: Annotated[
         bool, typer.Option("--probability", help="CT: also write probability.nii.gz.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Pictures: also draw where the score for malignant comes from, for models that "
+            "tell that class.",
+        ),
+    ] = False,
     precision: Annotated[
         PrecisionName, typer.Option(help="bfloat16 is faster on CPUs that have it.")
     ] = PrecisionName.FLOAT32,
@@ -247,6 +255,7 @@ def predict(
             device="cuda" if device is DeviceName.CUDA else "cpu",
             precision="bfloat16" if precision is PrecisionName.BFLOAT16 else "float32",
             with_probability=probability,
+            explain=explain,
             reading=bar,
         )
     if result.notice:

@@ -112,6 +112,11 @@ class Calibration:
         """Whether temperature and guarantees were learnt from images; version 1 had neither."""
         return self.outer is not None
 
+    @property
+    def guarantees(self) -> bool:
+        """Whether there is an outer or an inner mask with a guarantee."""
+        return any(each and each.threshold is not None for each in (self.outer, self.inner))
+
     def signature(self) -> str:
         """Return what makes a run's probabilities and bounds, as text; empty for the defaults.
 

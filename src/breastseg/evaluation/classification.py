@@ -26,9 +26,8 @@ from breastseg.evaluation.confidence import (
     number_groups,
 )
 from breastseg.evaluation.curves import CurvePoint, Ranking, area_under_roc, roc_curve
-from breastseg.networks.classification import class_cross_entropy
+from breastseg.networks.classification import BENIGN, MALIGNANT, class_cross_entropy
 
-BENIGN, MALIGNANT = "benign", "malignant"
 _LEAST = 1e-7
 """Float32 probabilities may be 0, and their logarithm is asked for."""
 

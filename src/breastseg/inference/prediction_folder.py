@@ -2,6 +2,7 @@
 
 DIR/<case>/mask.png      0 outside and 255 inside lesions, the size of the image
 DIR/<case>/overlay.png   the picture to look at
+DIR/<case>/malignancy.png  where the score for malignant comes from, on request
 DIR/<case>/lesions.json  the measures; written last, so that a case with it is complete
            of a CT volume: mask.nii.gz, overlay-1.png and so on, lesions.csv, report.html, and for
            DICOM seg.dcm, sr.dcm and overlay-1.dcm; probability.nii.gz where asked for
@@ -20,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from breastseg import __version__
+from breastseg.core.calibration import Bounds
 from breastseg.core.errors import InputError
 from breastseg.core.lesion import Lesion
 from breastseg.inference.prediction_table import prediction_table
 from breastseg.inference.segment import ClassProbability, Prediction
-from breastseg.io.atomic import make_folder, write_bytes, write_json, write_text
+from breastseg.io.atomic import make_folder, remove_file, write_bytes, write_json, write_text
 from breastseg.io.raster import encode_png
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ TABLE_NAME = "predictions.csv"
 REPORT_NAME = "report.html"
 MASK_NAME = "mask.png"
 OVERLAY_NAME = "overlay.png"
+MALIGNANCY_NAME = "malignancy.png"
 LESIONS_NAME = "lesions.json"
 FIRST_OVERLAY_NAME = "overlay-1.png"
 PROBABILITY_NAME = "probability.nii.gz"
@@ -92,6 +95,9 @@ class CaseResult:
     searched: of a volume, where lesions were looked for, a sentence each.
     classes: probability of each class of the whole image, with 4 digits; empty where the model
         tells none.
+    bounds: what is guaranteed of the image, see _bounds_document; None where nothing.
+    malignancy: of MalignancyMap.to_document; None where its picture was not asked for, or the
+        model tells no such class.
     """
 
     case_id: str
@@ -101,6 +107,8 @@ class CaseResult:
     in_volume: bool = False
     searched: tuple[str, ...] = ()
     classes: ClassProbability = field(default_factory=dict)
+    bounds: Document | None = None
+    malignancy: Document | None = None
 
     @classmethod
     def from_document(cls, document: Document, *, reused: bool = False) -> "CaseResult":
@@ -119,6 +127,8 @@ class CaseResult:
             in_volume=in_volume,
             searched=tuple(document.get("searched", ())),
             classes=dict(document.get("classes", {})),
+            bounds=document.get("bounds"),
+            malignancy=document.get("malignancy"),
         )
 
     def to_document(self) -> Document:
@@ -130,6 +140,9 @@ class CaseResult:
         }
         if self.classes:
             document["classes"] = dict(self.classes)
+        for name, told in (("bounds", self.bounds), ("malignancy", self.malignancy)):
+            if told is not None:
+                document[name] = told
         return {**document, "searched": list(self.searched)} if self.in_volume else document
 
 
@@ -184,7 +197,8 @@ class PredictionFolder:
             return None
         try:
             made_from = document["image"]["sha256"]
-            files = document.get("files", (MASK_NAME, OVERLAY_NAME))
+            files = list(document.get("files", (MASK_NAME, OVERLAY_NAME)))
+            files += [MALIGNANCY_NAME] if "malignancy" in document else []
             result = CaseResult.from_document(document, reused=True)
         except (KeyError, TypeError, ValueError):
             return None
@@ -196,12 +210,18 @@ class PredictionFolder:
         return result if all((folder / name).is_file() for name in (*files, *also)) else None
 
     def write_case(
-        self, prediction: Prediction, *, overlay: bytes, sha256: str, notes: tuple[str, ...] = ()
+        self,
+        prediction: Prediction,
+        *,
+        overlay: bytes,
+        sha256: str,
+        malignancy: bytes | None = None,
+        notes: tuple[str, ...] = (),
     ) -> CaseResult:
         """Write the files of one case.
 
         Args:
-            overlay: a PNG file.
+            overlay: a PNG file. malignancy: another, where that was asked for.
             sha256: of the image file.
             notes: what a reader should know of the image.
 
@@ -215,6 +235,11 @@ class PredictionFolder:
         write_bytes(folder / MASK_NAME, encode_png(mask))
         write_bytes(folder / OVERLAY_NAME, overlay)
         document = {**self._case_document(prediction, sha256), "notes": list(notes)}
+        # What an earlier call drew of another model must not stay beside this one's.
+        remove_file(folder / MALIGNANCY_NAME)
+        if malignancy is not None and prediction.malignancy is not None:
+            write_bytes(folder / MALIGNANCY_NAME, malignancy)
+            document["malignancy"] = prediction.malignancy.to_document()
         write_json(folder / LESIONS_NAME, document)
         return CaseResult.from_document(document)
 
@@ -234,7 +259,7 @@ class PredictionFolder:
 
     def _case_document(self, prediction: Prediction, sha256: str) -> Document:
         _, rows, columns = prediction.image.pixels.shape
-        spacing = prediction.image.spacing_mm
+        spacing, bounds = prediction.image.spacing_mm, prediction.bounds
         classes = {name: round(share, 4) for name, share in prediction.classes.items()}
         return {
             **self.maker.to_document(),
@@ -248,6 +273,7 @@ class PredictionFolder:
             },
             "lesions": [lesion.to_document() for lesion in prediction.lesions],
             **({"classes": classes} if classes else {}),
+            **({"bounds": _bounds_document(bounds)} if bounds else {}),
         }
 
     def write_index(self, cases: Sequence[CaseResult], failures: Sequence[Failure]) -> None:
@@ -275,6 +301,13 @@ def _read(path: Path) -> Document | None:
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _bounds_document(bounds: Bounds) -> Document:
+    """Return the pixels inside the outer and the inner contour, null where there is none."""
+    masks = {"outer_px": bounds.outer, "inner_px": bounds.inner}
+    pixels = {name: None if mask is None else int(mask.sum()) for name, mask in masks.items()}
+    return {**pixels, "abstains": bounds.abstains}
 
 
 def _volume_finding() -> "type[VolumeFinding]":

@@ -216,5 +216,5 @@ def _padded(images: Images, spec: NetworkSpec) -> Images:
 
 
 def _output(found: Sequence[Any], images: Images) -> NetworkOutput:
-    logits, *classes = (np.asarray(array, np.float32) for array in found)
-    return NetworkOutput(cropped_to(logits, images.shape), classes[0] if classes else None)
+    logits, *of_classes = (np.asarray(array, np.float32) for array in found)
+    return NetworkOutput(cropped_to(logits, images.shape), *(of_classes or (None,)))

@@ -1,7 +1,7 @@
 """From an image to its lesions, on the grid of the image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from scipy.special import expit
 
 from breastseg.core.calibration import (
+    Bounds,
     Values,
     apply_temperature,
     check_temperature,
@@ -18,6 +19,7 @@ from breastseg.core.errors import GeometryError, WeightsError
 from breastseg.core.image import Image, LabelMap, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD, Lesion, find_lesions
 from breastseg.core.recipe import Recipe
+from breastseg.inference.class_activation import ClassMap, MalignancyMap
 from breastseg.inference.runtime import Device, Precision, Runtime, RuntimeName, open_runtime
 from breastseg.networks.spec import Array
 from breastseg.pipeline.preprocess import Letterbox, Square, prepare_image
@@ -33,6 +35,9 @@ class Prediction:
     probability: of lesion, in [0, 1], calibrated where the segmenter has a temperature.
     labels: 0 is background; the lesions are numbered from 1, the most probable first.
     classes: of the whole image.
+    bounds: what the model's calibration guarantees of the image; None where nothing.
+    malignancy: where the score for malignant comes from; None where the network tells no such
+        class.
     """
 
     case_id: str
@@ -42,6 +47,8 @@ class Prediction:
     labels: LabelMap
     lesions: tuple[Lesion, ...]
     classes: ClassProbability = field(default_factory=dict)
+    bounds: Bounds | None = None
+    malignancy: MalignancyMap | None = None
 
     @property
     def mask(self) -> Bool[np.ndarray, "slices rows columns"]:
@@ -55,6 +62,7 @@ class ImageAnswer:
 
     square: logits on the network's own grid. letterbox: the way back to the image's.
     class_logits: of the classes of the whole image; None where the network tells none.
+    class_map: what each place adds to them, see networks.output; None likewise.
     segmenter: that gave them.
     """
 
@@ -62,6 +70,7 @@ class ImageAnswer:
     letterbox: Letterbox
     class_logits: Values | None
     segmenter: "Segmenter"
+    class_map: ClassMap | None = None
 
     @property
     def classes(self) -> ClassProbability:
@@ -71,6 +80,20 @@ class ImageAnswer:
         shares = class_probability(self.class_logits, self.segmenter.class_temperature)
         names = self.segmenter.recipe.network.classes
         return dict(zip(names, shares.tolist(), strict=True))
+
+    def malignancy(self) -> MalignancyMap | None:
+        """Return where the score for malignant comes from; None where none is told."""
+        if self.class_logits is None or self.class_map is None:
+            return None
+        network = self.segmenter.recipe.network
+        return MalignancyMap.of(
+            self.class_map,
+            self.class_logits,
+            network.classes,
+            temperature=self.segmenter.class_temperature,
+            letterbox=self.letterbox,
+            stride=network.stride,
+        )
 
     def probability(self) -> Pixels:
         """Return the lesion probability in [0, 1] of each pixel, on the image's grid."""
@@ -183,11 +206,11 @@ class Segmenter:
                 "the network's logits must be finite, found NaN or infinity: its weights are too "
                 "large for this image. Predict in float32, or train again."
             )
-        of_classes = None if found.class_logits is None else found.class_logits[0]
         return ImageAnswer(
             square=found.logits[0, 0],
             letterbox=letterbox,
-            class_logits=of_classes,
+            class_logits=_first(found.class_logits),
+            class_map=_first(found.class_map),
             segmenter=self,
         )
 
@@ -204,7 +227,12 @@ class Segmenter:
             InputError: the threshold is out of range.
         """
         answer = self.answer(image)
-        return find(case_id, image, answer.probability(), threshold, classes=answer.classes)
+        found = find(case_id, image, answer.probability(), threshold, classes=answer.classes)
+        return replace(found, malignancy=answer.malignancy())
+
+
+def _first(batch: Array | None) -> Array | None:
+    return None if batch is None else batch[0]
 
 
 def logit_of(lesion: Pixels, background: Pixels) -> Pixels:

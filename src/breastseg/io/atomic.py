@@ -37,10 +37,10 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        _remove(temporary)
+        remove_file(temporary)
         raise OutputError(_cannot_write(path, error)) from None
     except BaseException:
-        _remove(temporary)
+        remove_file(temporary)
         raise
 
 
@@ -54,10 +54,10 @@ def write_json(path: Path, document: Any) -> None:
     write_text(path, json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def _remove(temporary: Path) -> None:
-    # Where its folder is missing or is a file, nothing is to be removed.
+def remove_file(path: Path) -> None:
+    """Remove a file where there is one that may be removed; its folder may be missing."""
     with contextlib.suppress(OSError):
-        temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

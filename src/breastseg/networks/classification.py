@@ -5,6 +5,8 @@ from jaxtyping import Float, Int64
 
 from breastseg.core.network_recipe import UNLABELLED
 
+BENIGN, MALIGNANT = "benign", "malignant"
+
 ClassLogits = Float[np.ndarray, "batch classes"]
 Labels = Int64[np.ndarray, " batch"]
 

@@ -7,10 +7,16 @@ from jaxtyping import Float32
 
 Logits = Float32[np.ndarray, "batch 1 *space"]
 ClassLogits = Float32[np.ndarray, "batch classes"]
+ClassMap = Float32[np.ndarray, "batch classes *places"]
 
 
 class NetworkOutput(NamedTuple):
-    """The logits of the mask; no class logits where the network tells no classes."""
+    """The logits of the mask; no class logits where the network tells no classes.
+
+    class_map: what each place of the latent level says of each class, without the bias: its mean
+        over the places and the bias are the class logits. None where nobody made it; runtimes do.
+    """
 
     logits: Logits
     class_logits: ClassLogits | None
+    class_map: ClassMap | None = None

@@ -1,10 +1,13 @@
 """Pictures of what is guaranteed of an image: the outer and the inner outline, or "not sure"."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from breastseg.core.calibration import Bounds
+from breastseg.core.calibration import Bounds, Calibration
+from breastseg.core.lesion import Lesion
 from breastseg.io.raster import encode_jpeg
 from breastseg.report.overlays import (
     JPEG_QUALITY,
@@ -14,6 +17,7 @@ from breastseg.report.overlays import (
     Line,
     Mask,
     draw_lines,
+    draw_overlay,
     model_line,
     reader_line,
 )
@@ -23,6 +27,14 @@ OUTER_COLOUR = (64, 214, 160)
 INNER_COLOUR = (240, 150, 205)
 
 _DOTS = (4, 5)
+_LEAST = 150
+"""Of a picture of 768 pixels: what is smaller is speckle, which hides what it lies on."""
+_SENTENCES = {
+    "outer": "outer, with {confidence:.0%} confidence: at least {share:.0%} of the lesion lies "
+    "within it",
+    "inner": "inner, with {confidence:.0%} confidence: at least {share:.0%} of what lies within "
+    "it is lesion",
+}
 _NOT_SURE = "not sure"
 _BADGE_COLOUR = (16, 22, 28)
 _BADGE_TEXT = (255, 255, 255)
@@ -36,12 +48,37 @@ def bounds_jpeg(
     return encode_jpeg(picture, quality=JPEG_QUALITY)
 
 
+def draw_prediction(
+    pixels: Grey, mask: Mask, lesions: Sequence[Lesion], bounds: Bounds | None
+) -> Colour:
+    """Draw what the model marked as overlays.draw_overlay does, and what is guaranteed of it.
+
+    Args:
+        bounds: of this image, drawn as in draw_bounds; None where nothing is guaranteed.
+    """
+    others = [] if bounds is None else _bound_lines(bounds)
+    picture = draw_overlay(pixels, mask, lesions=lesions, others=others)
+    return _with_badge(picture, _NOT_SURE) if bounds and bounds.abstains else picture
+
+
+def guarantees_in_words(calibration: Calibration) -> dict[str, str]:
+    """Say what the contours of a model guarantee: "outer", "inner", and with what confidence."""
+    said = {}
+    for name, sentence in _SENTENCES.items():
+        chosen = getattr(calibration, name)
+        if chosen and chosen.threshold is not None:
+            share, confidence = 1 - chosen.tolerance, 1 - chosen.alpha
+            said[name] = sentence.format(share=share, confidence=confidence)
+    return said
+
+
 def draw_bounds(
     pixels: Grey, mask: Mask, reference: Mask, bounds: Bounds, *, longer_side: int = LONGER_SIDE
 ) -> Colour:
     """Draw what the model marked and the reader drew between what is guaranteed of both.
 
-    The outer outline is dotted green, the inner one dotted purple. Where the model abstains
+    The outer outline is dotted green, the inner one dotted purple, both without the smallest
+    parts and holes. Where the model abstains
     the outer mask is most of the image: the picture says "not sure" in its stead.
 
     Args:
@@ -58,11 +95,11 @@ def draw_bounds(
 
 def _bound_lines(bounds: Bounds) -> list[Line]:
     drawn = (
-        ("outer", None if bounds.abstains else bounds.outer, OUTER_COLOUR),
-        ("inner", bounds.inner, INNER_COLOUR),
+        ("outer, lesion within", None if bounds.abstains else bounds.outer, OUTER_COLOUR),
+        ("inner, only lesion", bounds.inner, INNER_COLOUR),
     )
     return [
-        Line(mask=mask[0], name=name, colour=colour, dash=_DOTS, empty="empty")
+        Line(mask=mask[0], name=name, colour=colour, dash=_DOTS, empty="none", least=_LEAST)
         for name, mask, colour in drawn
         if mask is not None
     ]

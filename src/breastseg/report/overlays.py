@@ -29,6 +29,10 @@ TEXT_COLOUR = (222, 229, 236)
 _WINDOW_PERCENTILES = (1, 99)
 _DASH, _GAP = 10, 6
 _PANEL_GAP = 4
+_DOT = 4
+"""Dashes up to this length are dots, in a legend too."""
+_SAMPLE = 40
+"""Pixels of a legend in front of the name of a line."""
 
 Grey = Float32[np.ndarray, "rows columns"]
 Mask = Bool[np.ndarray, "rows columns"]
@@ -42,6 +46,7 @@ class Line:
 
     dash: drawn and left out by turns, in points along the line; None for a solid line.
     empty: what the legend says of an empty mask.
+    least: parts and holes whose outline encloses fewer pixels of the picture are not drawn.
     """
 
     mask: Mask
@@ -49,6 +54,7 @@ class Line:
     colour: tuple[int, int, int]
     dash: tuple[int, int] | None = None
     empty: str = "no lesion"
+    least: int = 0
 
 
 def model_line(mask: Mask | None) -> list[Line]:
@@ -63,28 +69,13 @@ def reader_line(mask: Mask | None) -> list[Line]:
     return [Line(mask=mask, name="reader", colour=READER_COLOUR, dash=(_DASH, _GAP))]
 
 
-def overlay_png(
-    pixels: Grey,
-    mask: Mask | None,
-    reference: Mask | None = None,
-    *,
-    lesions: Sequence[Lesion] = (),
-    longer_side: int = LONGER_SIDE,
-    legend: bool = True,
-) -> bytes:
-    """Return the picture of draw_overlay as a PNG file."""
-    picture = draw_overlay(
-        pixels, mask, reference, lesions=lesions, longer_side=longer_side, legend=legend
-    )
-    return encode_png(picture)
-
-
 def draw_overlay(
     pixels: Grey,
     mask: Mask | None,
     reference: Mask | None = None,
     *,
     lesions: Sequence[Lesion] = (),
+    others: Sequence[Line] = (),
     longer_side: int = LONGER_SIDE,
     legend: bool = True,
 ) -> Colour:
@@ -95,6 +86,7 @@ def draw_overlay(
         mask: what the model marked: a solid orange line. None where no model has looked.
         reference: what the reader drew: a dashed blue line. None where no reader has looked.
         lesions: numbered in the picture, with their probability.
+        others: outlines beside these two, which they are drawn over.
         longer_side: of the picture in pixels, without the legend. A small image is enlarged,
             so that the lines stay thin beside what they outline.
         legend: add a strip below the image that names the lines.
@@ -103,9 +95,10 @@ def draw_overlay(
         GeometryError: a mask has another shape than the image.
     """
     lines = [*model_line(mask), *reader_line(reference)]
-    canvas = Pillow.fromarray(draw_lines(pixels, lines, longer_side=longer_side))
+    drawn = draw_lines(pixels, [*others, *lines], longer_side=longer_side)
+    canvas = Pillow.fromarray(drawn)
     _number(canvas, lesions, longer_side / max(pixels.shape))
-    return np.asarray(_with_legend(canvas, lines) if legend else canvas)
+    return np.asarray(with_legend(canvas, [*lines, *others]) if legend else canvas)
 
 
 def draw_lines(pixels: Grey, lines: Sequence[Line], *, longer_side: int = LONGER_SIDE) -> Colour:
@@ -116,10 +109,15 @@ def draw_lines(pixels: Grey, lines: Sequence[Line], *, longer_side: int = LONGER
                 f"an outline must have the shape of its image {pixels.shape}, got "
                 f"{line.mask.shape}."
             )
-    scale = longer_side / max(pixels.shape)
-    picture = np.repeat(_scaled(_windowed(pixels), scale)[..., None], 3, axis=2)
+    picture = plain_picture(pixels, longer_side=longer_side)
     draw_outlines(picture, lines)
     return picture
+
+
+def plain_picture(pixels: Grey, *, longer_side: int = LONGER_SIDE) -> Colour:
+    """Return an image without any line, scaled and shown as in draw_overlay."""
+    scale = longer_side / max(pixels.shape)
+    return np.repeat(_scaled(_windowed(pixels), scale)[..., None], 3, axis=2)
 
 
 def thumbnail_jpeg(
@@ -168,7 +166,7 @@ def triptych_png(
     gap = np.full((len(plain), _PANEL_GAP, 3), STRIP_COLOUR, np.uint8)
     canvas = Pillow.fromarray(np.hstack([plain, gap, seen, gap, outlined]))
     lines = [*model_line(mask), *reader_line(reference)]
-    return encode_png(np.asarray(_with_legend(canvas, lines)))
+    return encode_png(np.asarray(with_legend(canvas, lines)))
 
 
 def _windowed(pixels: Grey) -> UInt8[np.ndarray, "rows columns"]:
@@ -191,7 +189,7 @@ def draw_outlines(picture: Colour, lines: Sequence[Line]) -> None:
     """Draw all lines with a dark rim, dashed ones last so that all show where they meet."""
     shape = picture.shape[:2]
     thickness = max(2, round(max(shape) / 384))
-    outlines = [_outlines(line.mask, shape) for line in lines]
+    outlines = [_outlines(line, shape) for line in lines]
     rims = [outline for each in outlines for outline in each]
     cv2.polylines(picture, rims, True, RIM_COLOUR, thickness + 2, cv2.LINE_AA)
     for line, drawn in zip(lines, outlines, strict=True):
@@ -199,19 +197,19 @@ def draw_outlines(picture: Colour, lines: Sequence[Line]) -> None:
         cv2.polylines(picture, pieces, line.dash is None, line.colour, thickness, cv2.LINE_AA)
 
 
-def _outlines(mask: Mask, shape: tuple[int, ...]) -> list[Outline]:
-    """Return the outer and inner outlines of a mask, at the size of the picture.
+def _outlines(line: Line, shape: tuple[int, ...]) -> list[Outline]:
+    """Return the outer and inner outlines of the mask of a line, at the size of the picture.
 
     Between pixels the edge runs smoothly. Where the picture is smaller than the image, a mask
     of a single pixel still shows.
     """
-    rows, columns = shape
+    mask, (rows, columns) = line.mask, shape
     shrinks = rows < mask.shape[0] or columns < mask.shape[1]
     method, level = (cv2.INTER_AREA, 0.0) if shrinks else (cv2.INTER_LINEAR, 0.49)
     share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=method)
     inside = (share > level).astype(np.uint8)
     outlines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return list(outlines)
+    return [each for each in outlines if not line.least or cv2.contourArea(each) >= line.least]
 
 
 def _dashes(outlines: Sequence[Outline], dash: int, gap: int) -> list[Outline]:
@@ -238,20 +236,50 @@ def _number(canvas: Pillow.Image, lesions: Sequence[Lesion], scale: float) -> No
         draw.text((x + 4 - left / 2, y + 3 - top / 2), text, fill=RIM_COLOUR, font=font)
 
 
-def _with_legend(canvas: Pillow.Image, lines: Sequence[Line]) -> Pillow.Image:
+def with_legend(canvas: Pillow.Image, lines: Sequence[Line]) -> Pillow.Image:
+    """Add a strip below a picture that names the lines, in as many rows as its width asks for."""
     font = _font(canvas)
-    height = round(2.2 * font.size)
-    whole = Pillow.new("RGB", (canvas.width, canvas.height + height), STRIP_COLOUR)
+    rows = _legend_rows(canvas, lines, font)
+    height = round(1.5 * font.size)
+    strip = height * len(rows) + round(0.7 * font.size)
+    whole = Pillow.new("RGB", (canvas.width, canvas.height + strip), STRIP_COLOUR)
     whole.paste(canvas)
-    draw, x, y = ImageDraw.Draw(whole), font.size, canvas.height + height // 2
-    for line in lines:
-        for start in (0, 12, 24) if line.dash else (0,):
-            end = x + start + (7 if line.dash else 31)
-            draw.line((x + start, y, end, y), fill=line.colour, width=3)
-        text = line.name if line.mask.any() else f"{line.name}: {line.empty}"
-        draw.text((x + 40, y), text, fill=TEXT_COLOUR, font=font, anchor="lm")
-        x += 40 + draw.textlength(text, font) + 1.5 * font.size
+    draw, first = ImageDraw.Draw(whole), canvas.height + round(1.1 * font.size)
+    for number, row in enumerate(rows):
+        for x, line in row:
+            _name_line(draw, (x, first + number * height), line, font)
     return whole
+
+
+def _legend_rows(
+    canvas: Pillow.Image, lines: Sequence[Line], font: ImageFont.FreeTypeFont
+) -> list[list[tuple[float, Line]]]:
+    """Return the lines of each row of the legend, with where each begins."""
+    draw, left = ImageDraw.Draw(canvas), float(font.size)
+    rows: list[list[tuple[float, Line]]] = [[]]
+    x = left
+    for line in lines:
+        width = _SAMPLE + draw.textlength(_named(line), font)
+        if rows[-1] and x + width > canvas.width:
+            rows.append([])
+            x = left
+        rows[-1].append((x, line))
+        x += width + 1.5 * font.size
+    return rows
+
+
+def _name_line(
+    draw: ImageDraw.ImageDraw, place: tuple[float, float], line: Line, font: ImageFont.FreeTypeFont
+) -> None:
+    x, y = place
+    dash, gap = (31, 0) if line.dash is None else (7, 5) if line.dash[0] > _DOT else (3, 4)
+    for start in range(0, 31, dash + gap):
+        draw.line((x + start, y, x + start + dash, y), fill=line.colour, width=3)
+    draw.text((x + _SAMPLE, y), _named(line), fill=TEXT_COLOUR, font=font, anchor="lm")
+
+
+def _named(line: Line) -> str:
+    return line.name if line.mask.any() else f"{line.name}: {line.empty}"
 
 
 def _font(canvas: Pillow.Image) -> ImageFont.FreeTypeFont:

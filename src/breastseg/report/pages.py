@@ -25,6 +25,8 @@ class PredictionEntry:
     classes: probability of each class of the whole image; empty where the model tells none.
     notes: what a reader should know of the image.
     page: URL of the page of a CT volume, relative; None for a picture.
+    malignancy: URL of the picture of where the score for malignant comes from; None without one.
+    unsure: whether the outer contour would hold most of the image.
     """
 
     case_id: str
@@ -33,10 +35,13 @@ class PredictionEntry:
     notes: tuple[str, ...] = ()
     page: str | None = None
     classes: Mapping[str, float] = field(default_factory=dict)
+    malignancy: str | None = None
+    unsure: bool = False
 
     def __post_init__(self) -> None:
         require_local(self.case_id, self.picture)
-        require_local(self.case_id, self.page or self.picture)
+        for url in (self.page, self.malignancy):
+            require_local(self.case_id, url or self.picture)
 
     @property
     def classes_told(self) -> str:
@@ -98,6 +103,7 @@ def prediction_page(
     details: Mapping[str, str],
     failures: Sequence[tuple[str, str]],
     notice: str | None = None,
+    guarantees: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page of a prediction folder.
 
@@ -108,6 +114,7 @@ def prediction_page(
         details: how the prediction was made, to be read by people.
         failures: file or case, and why it has no result.
         notice: what every reader must know of the model.
+        guarantees: what the contours "outer" and "inner" guarantee, a clause each.
     """
     found = [entry for entry in entries if entry.lesions]
     silent = [entry for entry in entries if not entry.lesions]
@@ -134,6 +141,8 @@ def prediction_page(
         details=details,
         failures=failures,
         told_classes=any(entry.classes for entry in entries),
+        guarantees=guarantees or {},
+        explained=any(entry.malignancy for entry in entries),
     )
 
 

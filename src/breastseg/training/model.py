@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from breastseg.core.calibration import Calibration
 from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.image import Image, Pixels
 from breastseg.core.recipe import Recipe, parse_recipe
 from breastseg.core.split_recipe import Folds
+from breastseg.inference.class_activation import MalignancyMap
 from breastseg.inference.runtime import Device, Precision
 from breastseg.inference.segment import (
     ClassProbability,
@@ -31,6 +33,7 @@ from breastseg.inference.segment import (
     find,
 )
 from breastseg.io.atomic import write_json
+from breastseg.networks.classification import MALIGNANT
 from breastseg.training.checkpoint import Run, open_run
 
 if TYPE_CHECKING:  # whoever predicts pictures need not wait for what volumes need
@@ -130,6 +133,11 @@ class Model:
         return self.runs[0].recipe.volume is not None
 
     @property
+    def tells_malignant(self) -> bool:
+        """Whether one of the classes that it tells of a picture is malignant."""
+        return MALIGNANT in self.runs[0].recipe.network.classes and not self.of_volumes
+
+    @property
     def recipe_name(self) -> str:
         """The recipe's name, and how many folds there are."""
         name = self.runs[0].recipe.name
@@ -182,11 +190,17 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenModel:
-    """A model that is ready to predict. testers: see Model.testers; empty for one run."""
+    """A model that is ready to predict.
+
+    testers: see Model.testers; empty for one run.
+    calibration: with guarantees for what it predicts; None where there is none, as for the mean
+        of several folds.
+    """
 
     model: Model
     members: "Sequence[Segmenter | VolumeSegmenter]"
     testers: Mapping[str, int]
+    calibration: Calibration | None = None
 
     def predict(
         self, case_id: str, image: Image, *, sha256: str, threshold: float | None = None
@@ -210,18 +224,25 @@ class OpenModel:
         )
 
     def find(self, case_id: str, image: Image, threshold: float | None = None) -> Prediction:
-        """Find the lesions of a picture by all members together; see predict.
+        """Find the lesions of a picture by all members together, and what explains them.
+
+        That is, beside what predict returns, the guaranteed bounds and the map of malignancy.
 
         Args:
             threshold: in (0, 1]; the model's own where None.
         """
         answers = self.answers(image)
-        return find(
+        found = find(
             case_id,
             image,
             mean_probability(answers),
             threshold or self.model.operating_threshold,
             classes=mean_classes(answers),
+        )
+        return replace(
+            found,
+            bounds=None if self.calibration is None else self.calibration.bounds(found.probability),
+            malignancy=MalignancyMap.mean([answer.malignancy() for answer in answers]),
         )
 
     def predict_volume(
@@ -367,7 +388,16 @@ def load_model(
         model=model,
         members=[_member(run, device, threads, precision, cached) for run in model.runs],
         testers=model.testers() if model.is_ensemble else {},
+        calibration=_guaranteeing(model),
     )
+
+
+def _guaranteeing(model: Model) -> Calibration | None:
+    """Return the calibration of a model of pictures, if it has any guarantee."""
+    if model.is_ensemble or model.of_volumes:
+        return None
+    calibration = model.runs[0].calibration
+    return calibration if calibration.guarantees else None
 
 
 def _member(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from breastseg.core.calibration import Calibration
 from breastseg.core.errors import InputError
 from breastseg.core.lesion import check_threshold
 from breastseg.datasets.cases import CaseFiles
@@ -17,6 +18,7 @@ from breastseg.datasets.scans import Scans, find_scans
 from breastseg.inference.prediction_folder import (
     FIRST_OVERLAY_NAME,
     INDEX_NAME,
+    MALIGNANCY_NAME,
     OVERLAY_NAME,
     PROBABILITY_NAME,
     REPORT_NAME,
@@ -28,7 +30,8 @@ from breastseg.inference.prediction_folder import (
 from breastseg.inference.runtime import Device, Precision
 from breastseg.inference.segment import Prediction
 from breastseg.io.atomic import write_text
-from breastseg.report.overlays import overlay_png
+from breastseg.io.raster import encode_png
+from breastseg.report.bounds_overlays import draw_prediction, guarantees_in_words
 from breastseg.report.pages import PredictionEntry, prediction_page
 from breastseg.training.model import Model, OpenModel, load_model, open_model
 from breastseg.training.shipped import resolve_model
@@ -94,6 +97,7 @@ def predict(
     device: Device = "cpu",
     precision: Precision = "float32",
     with_probability: bool = False,
+    explain: bool = False,
     reading: Reading = silent_reading,
 ) -> PredictionResult:
     """Find the lesions in scans and write them into a prediction folder.
@@ -116,10 +120,13 @@ def predict(
         device: cuda needs ONNX Runtime with CUDA.
         precision: bfloat16 is faster on CPUs that have it, and differs in the third digit.
         with_probability: of volumes, also write probability.nii.gz.
+        explain: of pictures, also draw where the score for malignant comes from, where the model
+            tells that class.
         reading: told of the progress.
 
     Raises:
-        InputError: wrong arguments, nothing to predict, nothing that the model is for, or results
+        InputError: wrong arguments, an explanation that the model cannot give, nothing to predict,
+            nothing that the model is for, or results
             of another model.
         LayoutError: two scans have the same case id.
         RunFolderError, RecipeError, WeightsError: the model cannot be used.
@@ -130,6 +137,8 @@ def predict(
         check_threshold(threshold)
     found = find_scans(scans, results_dir=output)
     chosen = open_model(resolve_model(model))
+    if explain:
+        _require_malignant(chosen)
     maker = Maker(
         fingerprint=chosen.fingerprint,
         recipe=chosen.recipe_name,
@@ -143,11 +152,11 @@ def predict(
         folder.refuse_others(case.case_id for case in found.cases)
     loaded = load_model(chosen, device=device, threads=threads, precision=precision, cached=True)
     at_once = 1 if chosen.of_volumes else cases_at_once(threads)
-    job = _Job(folder, loaded, overwrite, with_probability, reading, at_once)
+    job = _Job(folder, loaded, overwrite, with_probability, explain, reading, at_once)
     with log_file(output):
         result = _predict_all(found, job, reading)
         folder.write_index(result.cases, result.failures)
-        write_text(result.report_path, _page(result, maker))
+        write_text(result.report_path, _page(result, maker, loaded.calibration))
     return result
 
 
@@ -159,6 +168,7 @@ class _Job:
     model: OpenModel
     overwrite: bool
     with_probability: bool
+    explain: bool
     reading: Reading
     at_once: int
 
@@ -187,13 +197,20 @@ class _Job:
             )
         image, notes = read_scan_of(case)
         prediction = self.model.find(case.case_id, image, self.folder.maker.threshold)
-        overlay = _overlay(prediction)
-        return self.folder.write_case(prediction, overlay=overlay, sha256=sha256, notes=notes)
+        return self.folder.write_case(
+            prediction,
+            overlay=_overlay(prediction),
+            malignancy=_malignancy(prediction) if self.explain else None,
+            sha256=sha256,
+            notes=notes,
+        )
 
     def _finished(self, case_id: str, sha256: str) -> CaseResult | None:
         if self.overwrite:
             return None
         also = (PROBABILITY_NAME,) if self.with_probability and self.model.model.of_volumes else ()
+        if self.explain and self.model.model.tells_malignant:
+            also = (MALIGNANCY_NAME,)
         return self.folder.finished(case_id, sha256, also=also)
 
 
@@ -203,9 +220,28 @@ def _refuse_all_unfit(cases: Sequence[CaseFiles], model: Model) -> None:
         require_fit(cases[0], model)
 
 
+def _require_malignant(model: Model) -> None:
+    if not model.tells_malignant:
+        raise InputError(
+            f"--explain draws where the score for malignant comes from, and the model "
+            f"{model.path.name} tells no class of that name. Leave it out (guaranteed contours are "
+            'drawn all the same), or train with --set \'network.classes=["benign","malignant"]\'.'
+        )
+
+
 def _overlay(prediction: Prediction) -> bytes:
     pixels, mask = prediction.image.pixels[0], prediction.mask[0]
-    return overlay_png(pixels, mask, lesions=prediction.lesions)
+    return encode_png(draw_prediction(pixels, mask, prediction.lesions, prediction.bounds))
+
+
+def _malignancy(prediction: Prediction) -> bytes | None:
+    if prediction.malignancy is None:
+        return None
+    # Whoever asks for no explanation need not wait for what draws it.
+    from breastseg.report.malignancy_overlays import draw_malignancy
+
+    pixels, mask = prediction.image.pixels[0], prediction.mask[0]
+    return encode_png(draw_malignancy(pixels, mask, prediction.malignancy))
 
 
 def _predict_all(found: Scans, job: _Job, reading: Reading) -> PredictionResult:
@@ -240,7 +276,7 @@ def _note(result: CaseResult) -> None:
         _log.info("%s: %s", result.case_id, note)
 
 
-def _page(result: PredictionResult, maker: Maker) -> str:
+def _page(result: PredictionResult, maker: Maker, calibration: Calibration | None) -> str:
     entries = [_entry(case) for case in result.cases]
     details = {
         "Fingerprint": maker.fingerprint,
@@ -249,7 +285,12 @@ def _page(result: PredictionResult, maker: Maker) -> str:
     }
     failures = [(failure.case_id, failure.reason) for failure in result.failures]
     return prediction_page(
-        entries, model=maker.recipe, details=details, failures=failures, notice=maker.notice
+        entries,
+        model=maker.recipe,
+        details=details,
+        failures=failures,
+        notice=maker.notice,
+        guarantees=guarantees_in_words(calibration) if calibration else {},
     )
 
 
@@ -262,4 +303,6 @@ def _entry(case: CaseResult) -> PredictionEntry:
         classes=case.classes,
         notes=(*case.notes, *case.searched),
         page=f"{name}/{REPORT_NAME}" if case.in_volume else None,
+        malignancy=f"{name}/{MALIGNANCY_NAME}" if case.malignancy else None,
+        unsure=bool(case.bounds and case.bounds["abstains"]),
     )

@@ -27,8 +27,13 @@ from breastseg.networks.spec import NORM_EPSILON, Array, check_weights
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
 CLASS_OUTPUT_NAME = "class_logits"
+CLASS_MAP_NAME = "class_map"
 
 _CLASS_WEIGHTS = ("classes.weight", "classes.bias")
+_CLASS_DESCRIPTION = (
+    " Second output: logits of 'classes' for the whole image. Third: what each place adds to "
+    "them, whose mean over the places plus a bias they are."
+)
 
 # What OpenVINO 2022 and ONNX Runtime 1.12 read already; nothing newer is needed.
 _OPSET = 17
@@ -43,7 +48,9 @@ def build_onnx(
     The model maps `image`, float32 (batch, channel, *space) whose sides are multiples of
     `spec.stride`, to `logits`, float32 (batch, 1, *space); space is (row, column), or
     (slice, row, column). Where the network tells classes, a second output is `class_logits`,
-    float32 (batch, class).
+    float32 (batch, class), and a third `class_map`, float32 (batch, class, *places): the latent
+    features of each place, weighted as for the class. The mean of the map over the places plus
+    the bias is the class logit. Source: Zhou et al. 2016, section 2, eq. 2.
 
     Args:
         weights: canonical names, see networks.spec.
@@ -127,8 +134,11 @@ def _outputs(spec: NetworkSpec) -> list[onnx.ValueInfoProto]:
     outputs = [_value(spec, OUTPUT_NAME, 1)]
     if spec.classes:
         shape: list[str | int | None] = ["batch", len(spec.classes)]
-        told = helper.make_tensor_value_info(CLASS_OUTPUT_NAME, TensorProto.FLOAT, shape)
-        outputs.append(told)
+        places = [f"latent_{axis}" for axis in _axes(spec)]
+        outputs += [
+            helper.make_tensor_value_info(CLASS_OUTPUT_NAME, TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info(CLASS_MAP_NAME, TensorProto.FLOAT, [*shape, *places]),
+        ]
     return outputs
 
 
@@ -138,8 +148,7 @@ def _description(spec: NetworkSpec) -> str:
         f"Finds breast lesions. Input: float32 (batch, {spec.input_channels}, {sides}), "
         f"prepared as 'preprocessing' says, {sides} multiples of {_stride_text(spec)}. "
         "Output: logits of the input's size; divided by 'temperature', their sigmoid is the "
-        "lesion probability."
-        + (" Second output: logits of 'classes' for the whole image." if spec.classes else "")
+        "lesion probability." + (_CLASS_DESCRIPTION if spec.classes else "")
     )
 
 
@@ -168,6 +177,12 @@ class _UNet(Graph):
         pooled = self.node("ReduceMean", "classes.pool", latent, axes=axes, keepdims=0)
         inputs = [self.constant(name, self.weights[name]) for name in _CLASS_WEIGHTS]
         self.node("Gemm", "classes", pooled, *inputs, output=CLASS_OUTPUT_NAME, transB=1)
+        # Apart from the logits, so that these are the same bits as without the map.
+        weight = self.weights["classes.weight"]
+        kernel = self.constant(
+            "classes.map.weight", weight.reshape(*weight.shape, *(1 for _ in axes))
+        )
+        self.node("Conv", "classes.map", latent, kernel, output=CLASS_MAP_NAME)
 
     def _features(self) -> Sequence[Any]:
         """Return the value that the encoder hands over at each level; None where it has none."""
