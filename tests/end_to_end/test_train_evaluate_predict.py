@@ -16,6 +16,7 @@ from breastseg.backends.weights import read_weights
 from breastseg.core.recipes import smoke
 from breastseg.datasets.layouts import find_data_set
 from breastseg.training.checkpoint import open_run
+from breastseg.training.model import load_model, open_model
 
 BASELINES = ["all background", "best constant mask"]
 
@@ -346,6 +347,16 @@ def test_calibrating_anew_gives_what_training_gave(breastseg, run_copy, phantom_
     assert path.read_bytes() == learnt
     assert network.read_bytes() == exported
     assert json.loads(answer.out) == [json.loads(learnt)]
+
+
+def test_a_run_that_sees_pictures_mirrored_is_another_model(breastseg, run_copy, phantom_data):
+    before = open_model(run_copy).fingerprint
+    answer = breastseg("calibrate", run_copy, phantom_data, "--mirror", "--threads", "1", "--json")
+    assert answer.code == 0
+    assert json.loads(answer.out)[0]["mirrored"] is True
+    assert open_model(run_copy).fingerprint != before
+    (member,) = load_model(open_model(run_copy), threads=1).members
+    assert member.mirrored
 
 
 def test_only_the_images_that_were_set_aside_calibrate(breastseg, run_copy, other_data):

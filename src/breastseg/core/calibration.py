@@ -87,6 +87,8 @@ class Calibration:
     class_temperature: of the classes of whole images; None where the network tells none, or was
         not calibrated for them.
     abstain_above: share of the image that an outer mask may cover, in (0, 1].
+    mirrored: whether all this is of answers averaged with those on the mirrored picture, which
+        prediction then does too.
     chosen_on: figures on the calibration part that all this was chosen by, for people to read.
     """
 
@@ -96,6 +98,7 @@ class Calibration:
     inner: ConformalThreshold | None = None
     class_temperature: float | None = None
     abstain_above: float = ABSTAIN_ABOVE
+    mirrored: bool = False
     chosen_on: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,12 +126,14 @@ class Calibration:
         It is part of the name of a model. The operating threshold is not: it can be overridden,
         and stands beside the name wherever that does.
         """
-        if not self.is_fitted and self.temperature == 1:
+        if not self.is_fitted and self.temperature == 1 and not self.mirrored:
             return ""
         parts = asdict(self)
         names = ["temperature", "outer", "inner", "abstain_above"]
         if self.class_temperature is not None:
             names.append("class_temperature")
+        if self.mirrored:
+            names.append("mirrored")
         return json.dumps({name: parts[name] for name in names}, sort_keys=True)
 
     def apply(self, probability: Values) -> Values:
@@ -185,6 +190,7 @@ class Calibration:
                 operating_threshold=float(document["operating_threshold"]),
                 class_temperature=_number(document.get("class_temperature")),
                 abstain_above=float(document.get("abstain_above", ABSTAIN_ABOVE)),
+                mirrored=document.get("mirrored", False) is True,
                 chosen_on=dict(document.get("chosen_on") or {}),
                 **bounds,
             )

@@ -21,7 +21,9 @@ from breastseg.core.lesion import DEFAULT_THRESHOLD, Lesion, find_lesions
 from breastseg.core.recipe import Recipe
 from breastseg.inference.class_activation import ClassMap, MalignancyMap
 from breastseg.inference.runtime import Device, Precision, Runtime, RuntimeName, open_runtime
+from breastseg.networks.output import NetworkOutput
 from breastseg.networks.spec import Array
+from breastseg.pipeline.batches import Images
 from breastseg.pipeline.preprocess import Letterbox, Square, prepare_image
 
 ClassProbability = Mapping[str, float]
@@ -131,12 +133,14 @@ class Segmenter:
 
     temperature: divides the logits, see core.calibration; 1 leaves the probabilities as they are.
     class_temperature: divides those of the classes.
+    mirrored: whether each answer is the mean of that on the picture and that on its mirror image.
     """
 
     recipe: Recipe
     runtime: Runtime
     temperature: float = 1.0
     class_temperature: float = 1.0
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
@@ -200,7 +204,7 @@ class Segmenter:
                 f"{pixels.shape}. Volumes are not predicted yet: pass one slice."
             )
         prepared, letterbox = prepare_image(image, self.recipe.preprocessing)
-        found = self.runtime.predict(prepared[None])
+        found = self._run(prepared[None])
         if not all(np.isfinite(each).all() for each in found if each is not None):
             raise WeightsError(
                 "the network's logits must be finite, found NaN or infinity: its weights are too "
@@ -213,6 +217,16 @@ class Segmenter:
             class_map=_first(found.class_map),
             segmenter=self,
         )
+
+    def _run(self, prepared: Images) -> NetworkOutput:
+        """Return what the network says, of the mirror image too where that is asked for.
+
+        One after the other: a network that was compiled for one image stays as it is.
+        """
+        found = self.runtime.predict(prepared)
+        if not self.mirrored:
+            return found
+        return found.averaged(self.runtime.predict(prepared[..., ::-1].copy()).mirrored())
 
     def predict(
         self, case_id: str, image: Image, threshold: float = DEFAULT_THRESHOLD

@@ -1,6 +1,6 @@
 """What every network says of images, whatever runs it."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float32
@@ -20,3 +20,15 @@ class NetworkOutput(NamedTuple):
     logits: Logits
     class_logits: ClassLogits | None
     class_map: ClassMap | None = None
+
+    def mirrored(self) -> Self:
+        """Return what the network says, left and right exchanged."""
+        turned = None if self.class_map is None else self.class_map[..., ::-1]
+        return self._replace(logits=self.logits[..., ::-1], class_map=turned)
+
+    def averaged(self, other: Self) -> Self:
+        """Return the mean of two answers to the same images."""
+        return self._make(
+            None if one is None or two is None else np.asarray((one + two) / 2, np.float32)
+            for one, two in zip(self, other, strict=True)
+        )

@@ -412,8 +412,13 @@ def _member(
         temperature=run.calibration.temperature,
         cached=cached,
     )
-    if isinstance(member, Segmenter) and run.calibration.class_temperature is not None:
-        return replace(member, class_temperature=run.calibration.class_temperature)
+    if isinstance(member, Segmenter):
+        calibration = run.calibration
+        return replace(
+            member,
+            class_temperature=calibration.class_temperature or member.class_temperature,
+            mirrored=calibration.mirrored,
+        )
     return member
 
 

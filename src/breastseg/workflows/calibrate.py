@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from breastseg.backends.onnx.network import onnx_file
 from breastseg.core.calibration import Calibration, ConformalThreshold, Values
-from breastseg.core.errors import RunFolderError
+from breastseg.core.errors import InputError, RunFolderError
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import content_of
 from breastseg.datasets.layouts import find_data_set
@@ -28,6 +29,7 @@ def calibrate(
     path: Path,
     data: Path | None = None,
     *,
+    mirrored: bool = False,
     threads: int | None = None,
     reading: Reading = silent_reading,
 ) -> list[Calibration]:
@@ -36,6 +38,7 @@ def calibrate(
     Args:
         path: a trained run, or the folds of a cross-validation.
         data: the data set that it was trained on; where it lay then, where None.
+        mirrored: whether pictures are to be seen mirrored too from now on, see Segmenter.
         threads: of the CPU; None takes all.
         reading: told of the progress.
 
@@ -47,9 +50,12 @@ def calibrate(
             of it or has others of their names.
         WeightsError: a run's weights.
         LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
+        InputError: a model of volumes is to see them mirrored.
         OutputError: the run cannot be written.
     """
     model = open_model(path)
+    if mirrored and model.of_volumes:
+        raise InputError(f"{path}: --mirror is for models of pictures, and this is one of volumes.")
     for run in model.runs:
         if not run.split.parts.get("calibration"):
             raise RunFolderError(
@@ -63,7 +69,9 @@ def calibrate(
     for run in model.runs:
         _check_content(run, data_set)
         with only_trainer(run.path), log_file(run.path):
-            calibration = calibrate_run(run, data_set, threads=threads, reading=reading)
+            calibration = calibrate_run(
+                run, data_set, mirrored=mirrored, threads=threads, reading=reading
+            )
             assert calibration is not None
             make_usable(run)
         found.append(calibration)
@@ -105,6 +113,7 @@ def calibrate_run(
     run: Run,
     data_set: DataSet,
     *,
+    mirrored: bool = False,
     threads: int | None = None,
     reading: Reading = silent_reading,
 ) -> Calibration | None:
@@ -113,6 +122,7 @@ def calibrate_run(
     Args:
         run: with weights; what it learnt before is replaced.
         data_set: that the run was trained on.
+        mirrored: of pictures, see Segmenter.
         threads: of the CPU; None takes all.
         reading: told of the progress; images are read twice, volumes once.
 
@@ -126,8 +136,10 @@ def calibrate_run(
     cases = data_set.only(run.split.parts.get("calibration", ()))
     if not cases:
         return None
-    learn = _on_images if run.recipe.volume is None else calibrate_on_volumes
-    found = learn(run, cases, threads=threads, reading=reading)
+    if run.recipe.volume is None:
+        found = _on_images(run, cases, mirrored=mirrored, threads=threads, reading=reading)
+    else:
+        found = calibrate_on_volumes(run, cases, threads=threads, reading=reading)
     run.save_calibration(found)
     log.info(
         "calibration part: temperature %.3g, operating threshold %g, outer mask %s, inner mask %s",
@@ -139,10 +151,16 @@ def calibrate_run(
 
 
 def _on_images(
-    run: Run, cases: Sequence[CaseFiles], *, threads: int | None, reading: Reading
+    run: Run,
+    cases: Sequence[CaseFiles],
+    *,
+    mirrored: bool,
+    threads: int | None,
+    reading: Reading,
 ) -> Calibration:
     """Run the network on each image twice: no map is kept, of its classes the logits alone."""
     segmenter = Segmenter.open(run.recipe, run.weights(), threads=threads)
+    segmenter = replace(segmenter, mirrored=mirrored)
     classes = run.recipe.network.classes
     done, told = 0, dict[str, tuple[Values, int]]()
 
@@ -162,7 +180,7 @@ def _on_images(
             done += 1
             reading("Calibrating", done, 2 * len(cases))
 
-    found = fit_calibration(images)
+    found = replace(fit_calibration(images), mirrored=mirrored)
     return with_classes(found, told.values()) if told else found
 
 

@@ -152,3 +152,12 @@ def test_the_class_temperature_is_kept_and_names_the_model_where_there_is_one():
     )
     with pytest.raises(InputError, match="temperature"):
         dataclasses.replace(plain, class_temperature=-1.0)
+
+
+def test_a_calibration_on_mirrored_pictures_is_another_model_and_is_kept():
+    plain, mirrored = Calibration(temperature=2.0), Calibration(temperature=2.0, mirrored=True)
+    assert plain.signature() != mirrored.signature()
+    assert Calibration(mirrored=True).signature()
+    assert Calibration.from_document(mirrored.to_document(), source="x") == mirrored
+    older = {key: value for key, value in plain.to_document().items() if key != "mirrored"}
+    assert Calibration.from_document(older, source="x") == plain

@@ -180,3 +180,30 @@ def test_the_network_runs_once_for_both_maps():
     assert len(runtime.shapes) == 1
     assert raw.max() > calibrated.max()
     assert raw.min() < calibrated.min()
+
+
+class Lopsided(FakeRuntime):
+    """Answers with the image on its left half and with nothing on its right half."""
+
+    def predict(self, images):
+        found = super().predict(images)
+        found.logits[..., images.shape[-1] // 2 :] = 0
+        return found
+
+
+def test_a_mirrored_network_sees_both_sides_alike():
+    """The mean of both answers: on each half the image counts by half."""
+    image = image_of(np.random.default_rng(0).normal(size=(32, 32)))
+    plain = Segmenter(RECIPE, FakeRuntime()).answer(image).square
+    runtime = Lopsided(class_logits=[1.0, 3.0])
+    answer = Segmenter(RECIPE, runtime, mirrored=True).answer(image)
+    np.testing.assert_allclose(answer.square, plain / 2, atol=1e-6)
+    np.testing.assert_array_equal(answer.class_logits, [1, 3])
+    assert runtime.shapes == [(1, 1, 32, 32)] * 2
+
+
+def test_a_map_of_classes_is_turned_with_its_picture():
+    class_map = np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4)
+    found = NetworkOutput(np.zeros((1, 1, 2, 8), np.float32), np.zeros((1, 1)), class_map)
+    assert found.mirrored().class_map.ravel().tolist() == [3, 2, 1, 0]
+    assert found.averaged(found.mirrored()).class_map.ravel().tolist() == [1.5] * 4
