@@ -45,6 +45,8 @@ _COARSE = 12
 ALIGNED = 16
 """Frequencies per axis that crops are compared by."""
 _ROWS, _COLUMNS, _CHUNK = 1024, 4096, 4096
+BY_PATIENT_OR_RESEMBLANCE = "patient or near-duplicate group"
+"""What groups are that join the patients that are known with near duplicates."""
 _METHOD = "near duplicates 1"
 """Goes into the key of the cache: to be changed with anything above, or with signatures."""
 _CACHE = "near-duplicate-groups"
@@ -94,7 +96,7 @@ def case_groups(
     groups = near_duplicate_groups(cases, signatures=signatures, progress=progress)
     if not patients:
         return groups, "near-duplicate group"
-    return _with_patients(groups, patients), "patient or near-duplicate group"
+    return _with_patients(groups, patients), BY_PATIENT_OR_RESEMBLANCE
 
 
 def _with_patients(groups: Mapping[str, str], patients: Mapping[str, str]) -> dict[str, str]:

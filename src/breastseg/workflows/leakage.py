@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from breastseg.datasets import volume_groups
+from breastseg.datasets.near_duplicates import BY_PATIENT_OR_RESEMBLANCE
 from breastseg.datasets.sketches import ALIKE, SAME_PICTURE, nearest
 from breastseg.datasets.splits import DataSplit
 from breastseg.training.checkpoint import Run
@@ -19,6 +20,11 @@ BY_PATIENT = "Groups are the patients that the data set names, and it is believe
 BY_RESEMBLANCE = (
     "The data set names no patients: groups are near duplicates, found by the computer. Images of "
     "one patient that don't resemble each other may be on both sides."
+)
+BY_BOTH = (
+    "Groups join the patients that are named with near duplicates, found by the computer. Images "
+    "of a patient whom no data set names, or whom two name, that don't resemble each other may be "
+    "on both sides."
 )
 NO_SKETCHES = (
     "Near duplicates were not looked for: the run folder has no sketches.npz, as it was made by "
@@ -93,11 +99,17 @@ def _not_checked(model: Model, exposure: Exposure) -> list[str]:
     if exposure.num_compared + exposure.num_not_compared:
         told.append(OTHER_DATA)
     else:
-        by_resemblance = "near-duplicate" in run.split.method
-        told.append(BY_RESEMBLANCE if by_resemblance else BY_PATIENT)
+        told.append(_belief(run.split.method))
     if read_sketches(run.path, run.content) is None:
         told.append(NO_SKETCHES)
     return told
+
+
+def _belief(method: str) -> str:
+    """Say what must be believed of the groups of pictures that a split kept together."""
+    if BY_PATIENT_OR_RESEMBLANCE in method:
+        return BY_BOTH
+    return BY_RESEMBLANCE if "near-duplicate" in method else BY_PATIENT
 
 
 def _not_checked_of_volumes(run: Run, exposure: Exposure) -> list[str]:

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 
 from breastseg.datasets import volume_groups
+from breastseg.datasets.near_duplicates import BY_PATIENT_OR_RESEMBLANCE
 from breastseg.datasets.splits import DataSplit
 from breastseg.training.model import Model
 from breastseg.training.sketch_file import save_sketches
 from breastseg.workflows.leakage import (
+    BY_BOTH,
     BY_PATIENT,
     BY_VOLUME,
     NO_NEAR_VOLUMES,
@@ -39,6 +41,11 @@ def certify(scored, *runs, is_own_data=True, **exposure):
 
 def seen(case_id, how, likeness=None):
     return Seen(case_id=case_id, how=how, twin="a", part="train", likeness=likeness)
+
+
+def test_groups_of_both_kinds_say_what_neither_can_know():
+    run = run_of(method=f"fold 1 of 5 as test, else by {BY_PATIENT_OR_RESEMBLANCE}")
+    assert certify({"d": "sha d"}, run)["not_checked"][0] == BY_BOTH
 
 
 def test_a_clean_run_shares_nothing():
