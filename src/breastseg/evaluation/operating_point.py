@@ -1,8 +1,9 @@
 """The operating threshold: how probable a finding must be to be shown.
 
 It is chosen on the calibration part, which neither training nor the choice of the epoch has
-seen: the highest threshold that costs the lesion images almost no Dice. Findings that are
-not worth showing go, and with them some false alarms on images without a lesion.
+seen: of those that cost the lesion images almost no Dice, the one that leaves the most images
+without a lesion silent, and no higher than that takes. On another scanner a network is less sure
+of true lesions too, so that a threshold which is high for nothing loses them there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,7 +43,9 @@ class OperatingPoint:
 def choose_operating_point(
     predicted: Iterable[tuple[Pixels, Mask]],
 ) -> OperatingPoint | None:
-    """Choose the highest threshold that costs at most 0.01 of the mean Dice.
+    """Choose the lowest threshold of the best specificity that costs at most 0.01 of mean Dice.
+
+    Where no image is lesion-free, nothing speaks for a high one: it is the lowest.
 
     Args:
         predicted: probability map and reference mask of each calibration image; only a row of
@@ -65,7 +68,9 @@ def choose_operating_point(
     mean_dice = np.mean(dice_rows, axis=0)
     if not mean_dice.any():
         return None
-    chosen = int(np.flatnonzero(mean_dice >= mean_dice.max() - TOLERATED_LOSS)[-1])
+    allowed = np.flatnonzero(mean_dice >= mean_dice.max() - TOLERATED_LOSS)
+    silent = np.mean(silent_rows, axis=0)[allowed] if silent_rows else np.zeros(len(allowed))
+    chosen = int(allowed[np.argmax(silent)])
     return OperatingPoint(
         threshold=float(THRESHOLDS[chosen]),
         mean_dice=float(mean_dice[chosen]),

@@ -1,4 +1,4 @@
-"""The operating threshold of volumes: see operating_point, whose rule this carries to volumes.
+"""The operating threshold of volumes, by a rule of its own beside operating_point.
 
 Of a volume's Dice a large lesion is most, and a small one nothing. So the lesions are counted
 too: a threshold may cost no more of the lesions found than of the Dice.

@@ -25,7 +25,7 @@ def test_an_unlikely_false_alarm_is_dropped_and_the_likely_lesion_kept():
     both = image((2, 2, 0.96), (12, 12, 0.62))
     point = choose_operating_point([(both, reference(2, 2)), (image((5, 5, 0.9)), reference())])
     assert point is not None
-    assert 0.95 < point.threshold <= 0.96
+    assert 0.9 < point.threshold <= 0.91
     assert point.mean_dice == pytest.approx(1.0)
     assert point.specificity == 1.0
     assert (point.num_lesion_images, point.num_lesion_free_images) == (1, 1)
@@ -36,18 +36,29 @@ def test_specificity_is_not_bought_with_lesions():
     alarms = [(image((5, 5, 0.8)), reference()) for _ in range(30)]
     point = choose_operating_point([*found, *alarms])
     assert point is not None
-    assert 0.7 < point.threshold <= 0.72
+    assert point.threshold <= 0.72
     assert point.specificity == 0.0
+    assert point.mean_dice == pytest.approx(1.0)
 
 
-def test_the_highest_threshold_within_the_tolerated_loss_is_taken():
-    # One lesion of 200 is lost above 0.8: 0.5 % of the mean Dice, which is tolerated.
+def test_specificity_may_cost_a_tolerated_share_of_the_dice():
+    # One lesion of 200 is lost above 0.8: 0.5 % of the mean Dice, for one alarm at 0.9 less.
     kept = [(image((2, 2, 0.975)), reference(2, 2))] * 199
-    point = choose_operating_point([*kept, (image((2, 2, 0.8)), reference(2, 2))])
+    doubtful = (image((2, 2, 0.8)), reference(2, 2))
+    point = choose_operating_point([*kept, doubtful, (image((5, 5, 0.9)), reference())])
     assert point is not None
-    assert 0.97 < point.threshold <= 0.975
+    assert 0.9 < point.threshold <= 0.91
     assert 1 - TOLERATED_LOSS < point.mean_dice < 1
-    assert point.specificity is None
+    assert point.specificity == 1.0
+
+
+def test_no_threshold_is_high_for_nothing():
+    """Without a lesion-free image, or with silent ones alone, a high one could only lose."""
+    kept = [(image((2, 2, 0.975)), reference(2, 2))] * 10
+    for silent in ([], [(image((5, 5, 0.3)), reference())]):
+        point = choose_operating_point([*kept, *silent])
+        assert point is not None
+        assert point.threshold == 0.5
 
 
 def test_nothing_is_chosen_where_no_image_has_a_lesion():
