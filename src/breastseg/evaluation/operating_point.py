@@ -2,8 +2,9 @@
 
 It is chosen on the calibration part, which neither training nor the choice of the epoch has
 seen: of those that cost the lesion images almost no Dice, the one that leaves the most images
-without a lesion silent, and no higher than that takes. On another scanner a network is less sure
-of true lesions too, so that a threshold which is high for nothing loses them there.
+without a lesion silent, and of several such the one with the best Dice. On another scanner a
+network is less sure of true lesions too, so that a threshold which is high for nothing loses
+them there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,9 +44,10 @@ class OperatingPoint:
 def choose_operating_point(
     predicted: Iterable[tuple[Pixels, Mask]],
 ) -> OperatingPoint | None:
-    """Choose the lowest threshold of the best specificity that costs at most 0.01 of mean Dice.
+    """Choose the threshold of the best specificity that costs at most 0.01 of the mean Dice.
 
-    Where no image is lesion-free, nothing speaks for a high one: it is the lowest.
+    Of several the one with the best Dice, of equals the lowest; where no image is lesion-free,
+    the Dice alone decides.
 
     Args:
         predicted: probability map and reference mask of each calibration image; only a row of
@@ -69,8 +71,8 @@ def choose_operating_point(
     if not mean_dice.any():
         return None
     allowed = np.flatnonzero(mean_dice >= mean_dice.max() - TOLERATED_LOSS)
-    silent = np.mean(silent_rows, axis=0)[allowed] if silent_rows else np.zeros(len(allowed))
-    chosen = int(allowed[np.argmax(silent)])
+    silent = np.mean(silent_rows, axis=0) if silent_rows else np.zeros(len(THRESHOLDS))
+    chosen = int(max(allowed, key=lambda each: (silent[each], mean_dice[each], -each)))
     return OperatingPoint(
         threshold=float(THRESHOLDS[chosen]),
         mean_dice=float(mean_dice[chosen]),

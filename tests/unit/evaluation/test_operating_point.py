@@ -61,6 +61,16 @@ def test_no_threshold_is_high_for_nothing():
         assert point.threshold == 0.5
 
 
+def test_of_several_that_leave_as_many_silent_the_best_dice_decides():
+    with_alarm = (image((2, 2, 0.975), (12, 12, 0.7)), reference(2, 2))
+    plain = [(image((2, 2, 0.975)), reference(2, 2))] * 99
+    for silent in ([], [(image((5, 5, 0.55)), reference())]):
+        point = choose_operating_point([with_alarm, *plain, *silent])
+        assert point is not None
+            assert 0.7 < point.threshold < 0.72
+        assert point.mean_dice == pytest.approx(1.0)
+
+
 def test_nothing_is_chosen_where_no_image_has_a_lesion():
     assert choose_operating_point([(image((2, 2, 0.9)), reference())]) is None
 
