@@ -67,7 +67,7 @@ def test_of_several_that_leave_as_many_silent_the_best_dice_decides():
     for silent in ([], [(image((5, 5, 0.55)), reference())]):
         point = choose_operating_point([with_alarm, *plain, *silent])
         assert point is not None
-            assert 0.7 < point.threshold < 0.72
+        assert 0.7 < point.threshold < 0.72
         assert point.mean_dice == pytest.approx(1.0)
 
 
