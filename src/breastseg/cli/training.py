@@ -11,9 +11,7 @@ from breastseg.cli.options import (
     AsJson,
     Data,
     DeviceName,
-    ExportFormat,
     FrameworkName,
-    Overwrite,
     RunFolder,
     Settings,
     Threads,
@@ -317,36 +315,3 @@ def augment(
     typer.echo(
         preview_augmentation(data, chosen, output, num_cases=num_cases, num_variants=num_variants)
     )
-
-
-def export(
-    run: RunFolder,
-    output: Annotated[Path, typer.Option(help="The file, such as model.onnx, or the folder.")],
-    kind: Annotated[
-        ExportFormat,
-        typer.Option("--format", help="onnx: a file; model: a slim folder that predicts."),
-    ] = ExportFormat.ONNX,
-    description: Annotated[
-        str, typer.Option(metavar="TEXT", help="For the card of a model: what it is for.")
-    ] = "",
-    half: Annotated[
-        bool, typer.Option("--half", help="Of a model: weights in float16, half the size.")
-    ] = False,
-    overwrite: Overwrite = False,
-) -> None:
-    """Write a run's network as an ONNX file for other runtimes, or as a model to hand on.
-
-    A model is a folder for `predict --model` with recipe, weights, calibration, notice and a card,
-    and nothing of the images that it was trained on.
-
-        breastseg export runs/mine --output model.onnx
-        breastseg export runs/mine --format model --output my-model
-    """
-    if kind is ExportFormat.MODEL:
-        from breastseg.workflows.slim_model import slim_model
-
-        typer.echo(slim_model(run, output, description=description, half=half))
-        return
-    from breastseg.workflows.export import export as workflow
-
-    typer.echo(workflow(run, output, overwrite=overwrite))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from breastseg.core.calibration import Calibration
-from breastseg.core.errors import RecipeError, RunFolderError
+from breastseg.core.errors import InputError, RecipeError, RunFolderError
 from breastseg.core.image import Image, Pixels
 from breastseg.core.recipe import Recipe, parse_recipe
 from breastseg.core.split_recipe import Folds
@@ -35,6 +35,7 @@ from breastseg.inference.segment import (
 from breastseg.io.atomic import write_json
 from breastseg.networks.classification import MALIGNANT
 from breastseg.training.checkpoint import Run, open_run
+from breastseg.training.int8_file import read_int8
 
 if TYPE_CHECKING:  # whoever predicts pictures need not wait for what volumes need
     from breastseg.inference.segment_volume import Done, VolumePrediction, VolumeSegmenter
@@ -377,10 +378,13 @@ def load_model(
     *,
     device: Device = "cpu",
     threads: int | None = None,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     cached: bool = False,
 ) -> OpenModel:
     """Load the weights of a model, ready to predict; arguments of open_runtime.
+
+    Args:
+        precision: None takes int8 of a model in 8 bits, and float32 of all others.
 
     Errors of Run.weights and open_runtime.
     """
@@ -401,14 +405,16 @@ def _guaranteeing(model: Model) -> Calibration | None:
 
 
 def _member(
-    run: Run, device: Device, threads: int | None, precision: Precision, cached: bool
+    run: Run, device: Device, threads: int | None, precision: Precision | None, cached: bool
 ) -> "Segmenter | VolumeSegmenter":
+    if precision is not None and (precision == "int8") != run.is_int8:
+        raise InputError(_OTHER_PRECISION[precision == "int8"].format(run.path, precision))
     member = _segmenter_of(run).open(
         run.recipe,
-        run.weights(),
+        read_int8(run.path) if run.is_int8 else run.weights(),
         device=device,
         threads=threads,
-        precision=precision,
+        precision=precision or ("int8" if run.is_int8 else "float32"),
         temperature=run.calibration.temperature,
         cached=cached,
     )
@@ -420,6 +426,14 @@ def _member(
             mirrored=calibration.mirrored,
         )
     return member
+
+
+_OTHER_PRECISION = {
+    False: "{}: this is a model in 8 bits, without the weights for precision {}. Leave the "
+    "precision out, or give the run or the model that it was made from.",
+    True: "{}: precision {} needs a model in 8 bits, and these are float weights. Make one with "
+    "`breastseg export RUN --int8 --output MODEL`, which measures what it costs.",
+}
 
 
 def _segmenter_of(run: Run) -> "type[Segmenter] | type[VolumeSegmenter]":
