@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,6 @@ from breastseg.cli.options import (
     show_values,
 )
 from breastseg.core.errors import InputError
-
-if TYPE_CHECKING:
-    from breastseg.workflows.int8_model import Int8Export
 
 
 def export(
@@ -96,6 +93,7 @@ def _export_int8(
     *,
     as_json: bool,
 ) -> None:
+    from breastseg.training.int8_file import int8_in_words
     from breastseg.workflows.int8_model import int8_model
     from breastseg.workflows.progress import WorkBar, log_to_terminal
 
@@ -107,30 +105,5 @@ def _export_int8(
     if as_json:
         typer.echo(json.dumps({"output": str(made.model), **made.figures}, indent=2))
         return
-    show_values(_in_words(made), as_json=False)
+    show_values({"output": str(made.model), **int8_in_words(made.figures)}, as_json=False)
     hint("Temperature and thresholds are those of the float weights.")
-
-
-def _in_words(made: "Int8Export") -> dict[str, Any]:
-    """Return what 8 bits cost and gain, as lines."""
-    figures = made.figures
-    found, speed = figures["validation"], figures["speed"]
-    milliseconds, (rows, columns) = speed["milliseconds"], speed["size"]
-    lines = {
-        "output": str(made.model),
-        "dice": f"{found['dice_int8']:.4f}, in float32 {found['dice_float32']:.4f}: mean of the "
-        f"{found['num_lesion_images']} validation images with a lesion; the largest fall of one "
-        f"is {found['largest_fall']:.3f}",
-        "lesion_free": f"{found['findings_int8']} findings, in float32 "
-        f"{found['findings_float32']}, in {found['num_lesion_free_images']} validation images",
-        "size": f"{figures['bytes_int8'] / 1e6:.1f} MB, in float32 "
-        f"{figures['bytes_float32'] / 1e6:.1f} MB",
-        "one_image": f"{milliseconds['int8']:.1f} ms, in float32 {milliseconds['float32']:.1f} "
-        f"ms: {rows}x{columns}, {speed['threads']} threads, median of {speed['repeats']}",
-    }
-    if found["num_same_class"] is not None:
-        total = found["num_lesion_images"] + found["num_lesion_free_images"]
-        lines["class"] = f"the same for {found['num_same_class']} of {total} images"
-    if figures["kept_in_float"]:
-        lines["kept_in_float"] = ", ".join(figures["kept_in_float"])
-    return lines

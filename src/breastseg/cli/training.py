@@ -280,13 +280,21 @@ def calibrate(
 
 
 def info(run: RunFolder, as_json: AsJson = False) -> None:
-    """Say what a run or a cross-validation is, how far it got and how it was split."""
+    """Say what a run or a cross-validation is, how far it got and how it was split.
+
+    Of a model that was exported or ships, which keeps nothing of its training, print its card.
+    """
     from breastseg.training.checkpoint import open_run
     from breastseg.training.model import is_ensemble
     from breastseg.training.shipped import resolve_model
     from breastseg.workflows import cross_validate, train
+    from breastseg.workflows.slim_model import card_lines, card_of, is_model
 
     run = resolve_model(run)
+    if is_model(run):
+        card = card_of(run)
+        show_values({"model": str(run), **(card if as_json else card_lines(card))}, as_json=as_json)
+        return
     found = cross_validate.summary(run) if is_ensemble(run) else train.summary(open_run(run))
     show_values({"run": str(run), **found}, as_json=as_json)
 

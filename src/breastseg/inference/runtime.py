@@ -90,6 +90,13 @@ def open_runtime(
     )
 
 
+def has_bfloat16() -> bool:
+    """Whether OpenVINO runs bfloat16 on this processor."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def _files_of(spec: NetworkSpec, weights: Mapping[str, Array] | Int8Network) -> tuple[bytes, ...]:
     """Return one ONNX file; of an 8-bit network the graph and the constants of its IR."""
     if isinstance(weights, Int8Network):

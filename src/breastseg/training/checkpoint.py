@@ -121,17 +121,12 @@ class Run:
         return self.path / "weights.safetensors"
 
     @property
-    def is_int8(self) -> bool:
-        """Whether it holds an 8-bit network in place of weights; see training.int8_file."""
-        return is_int8(self.path)
-
-    @property
     def weights_sha256(self) -> str:
         """The digest of the weights; of an 8-bit network, of its two files together."""
         return hashlib.sha256(self._network()).hexdigest()
 
     def _network(self) -> bytes:
-        names = INT8_NETWORK_NAMES if self.is_int8 else (self.weights_path.name,)
+        names = INT8_NETWORK_NAMES if is_int8(self.path) else (self.weights_path.name,)
         try:
             return b"".join((self.path / name).read_bytes() for name in names)
         except OSError:
@@ -146,7 +141,7 @@ class Run:
         return digest.hexdigest()[:12]
 
     def _no_weights(self) -> RunFolderError:
-        if self.is_int8:
+        if is_int8(self.path):
             return RunFolderError(
                 f"{self.path}: expected a run with float weights, found a model in 8 bits, which "
                 "predicts and no more. Give the run or the model that it was made from."

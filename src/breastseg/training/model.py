@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from breastseg.core.calibration import Calibration
-from breastseg.core.errors import InputError, RecipeError, RunFolderError
+from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.image import Image, Pixels
 from breastseg.core.recipe import Recipe, parse_recipe
 from breastseg.core.split_recipe import Folds
@@ -35,7 +35,7 @@ from breastseg.inference.segment import (
 from breastseg.io.atomic import write_json
 from breastseg.networks.classification import MALIGNANT
 from breastseg.training.checkpoint import Run, open_run
-from breastseg.training.int8_file import read_int8
+from breastseg.training.int8_file import chosen_precision, read_int8
 
 if TYPE_CHECKING:  # whoever predicts pictures need not wait for what volumes need
     from breastseg.inference.segment_volume import Done, VolumePrediction, VolumeSegmenter
@@ -407,14 +407,13 @@ def _guaranteeing(model: Model) -> Calibration | None:
 def _member(
     run: Run, device: Device, threads: int | None, precision: Precision | None, cached: bool
 ) -> "Segmenter | VolumeSegmenter":
-    if precision is not None and (precision == "int8") != run.is_int8:
-        raise InputError(_OTHER_PRECISION[precision == "int8"].format(run.path, precision))
+    precision = chosen_precision(run.path, precision)
     member = _segmenter_of(run).open(
         run.recipe,
-        read_int8(run.path) if run.is_int8 else run.weights(),
+        read_int8(run.path) if precision == "int8" else run.weights(),
         device=device,
         threads=threads,
-        precision=precision or ("int8" if run.is_int8 else "float32"),
+        precision=precision,
         temperature=run.calibration.temperature,
         cached=cached,
     )
@@ -426,14 +425,6 @@ def _member(
             mirrored=calibration.mirrored,
         )
     return member
-
-
-_OTHER_PRECISION = {
-    False: "{}: this is a model in 8 bits, without the weights for precision {}. Leave the "
-    "precision out, or give the run or the model that it was made from.",
-    True: "{}: precision {} needs a model in 8 bits, and these are float weights. Make one with "
-    "`breastseg export RUN --int8 --output MODEL`, which measures what it costs.",
-}
 
 
 def _segmenter_of(run: Run) -> "type[Segmenter] | type[VolumeSegmenter]":

@@ -12,7 +12,7 @@ import numpy as np
 
 from breastseg.datasets.cases import CaseFiles, read_case
 from breastseg.evaluation.overlap import dice
-from breastseg.inference.runtime import Runtime
+from breastseg.inference.runtime import Precision, Runtime
 from breastseg.inference.segment import Prediction, Segmenter
 from breastseg.networks.output import Images
 from breastseg.workflows.progress import Reading
@@ -104,7 +104,7 @@ def _class_of(found: Prediction) -> str:
 
 
 def speed_of(
-    networks: Mapping[str, Runtime], image: Images, *, threads: int | None
+    networks: Mapping[Precision, Runtime], image: Images, *, threads: int | None
 ) -> dict[str, Any]:
     """Return how long each network needs for one image, in turns; the median in milliseconds.
 
@@ -113,7 +113,7 @@ def speed_of(
         image: one, prepared.
         threads: that the networks were opened with, to be told.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    seconds: dict[Precision, list[float]] = {name: [] for name in networks}
     for _ in range(NUM_REPEATS + 1):
         for name, network in networks.items():
             started = time.perf_counter()

@@ -13,7 +13,7 @@ from breastseg.core.errors import AccuracyError, InputError, RunFolderError
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.layouts import find_data_set
 from breastseg.inference.int8 import Int8Network, import_nncf, quantise
-from breastseg.inference.runtime import Precision
+from breastseg.inference.runtime import Precision, has_bfloat16
 from breastseg.inference.segment import Segmenter
 from breastseg.networks.output import Images
 from breastseg.pipeline.preprocess import pad_to_stride, prepare_image
@@ -198,6 +198,7 @@ def _segmenter(
 
 
 def _speed(run: Run, network: Int8Network, image: Images, threads: int | None) -> dict[str, Any]:
-    networks = {"float32": _segmenter(run, threads, "float32").runtime}
+    floats: list[Precision] = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
+    networks = {each: _segmenter(run, threads, each).runtime for each in floats}
     networks["int8"] = _segmenter(run, threads, "int8", network).runtime
     return speed_of(networks, image, threads=threads)

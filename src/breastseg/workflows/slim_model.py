@@ -1,6 +1,7 @@
 """`breastseg export --format model`: a run as a folder with what predicting needs, and no more."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from breastseg.networks.spec import num_parameters
 from breastseg.training.begun_from import told_beginning
 from breastseg.training.calibration_file import CALIBRATION_NAME
 from breastseg.training.checkpoint import Run, create_run, open_run
-from breastseg.training.int8_file import read_int8_figures
+from breastseg.training.int8_file import int8_in_words, is_int8, read_int8_figures
 from breastseg.training.model import is_ensemble
 from breastseg.training.notice_file import save_notice
 
@@ -91,6 +92,11 @@ def finish_model(slim: Run, opened: Run, description: str) -> None:
     slim.seal([name for name in _SEALED if (output / name).is_file()])
 
 
+def is_model(folder: Path) -> bool:
+    """Whether a folder is a slim model rather than a run."""
+    return (folder / CARD_NAME).is_file()
+
+
 def card_of(model: Path) -> dict[str, Any]:
     """Return the card of a slim model; of an ordinary run, what its files say.
 
@@ -125,8 +131,17 @@ def _card(slim: Run, trained: Run, description: str) -> dict[str, Any]:
         "calibrated": trained.calibration.is_fitted,
         "temperature": trained.calibration.temperature,
         "operating_threshold": trained.operating_threshold,
-        **({"int8": read_int8_figures(slim.path)} if slim.is_int8 else {}),
+        **({"int8": read_int8_figures(slim.path)} if is_int8(slim.path) else {}),
     }
+
+
+def card_lines(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card for people: what 8 bits cost and gain as one line each."""
+    lines = dict(card)
+    if figures := lines.pop("int8", None):
+        told = int8_in_words(figures)
+        lines |= {f"int8_{name}": value for name, value in told.items()}
+    return lines
 
 
 def _page(card: dict[str, Any]) -> str:
@@ -136,7 +151,7 @@ def _page(card: dict[str, Any]) -> str:
     if card["description"]:
         lines += [card["description"], ""]
     lines += ["Research use only, not a medical device.", "", "| | |", "| --- | --- |"]
-    told = {name: value for name, value in card.items() if name not in _IN_WORDS}
+    told = {name: value for name, value in card_lines(card).items() if name not in _IN_WORDS}
     lines += [f"| {name.replace('_', ' ')} | {_told(value)} |" for name, value in told.items()]
     return "\n".join(lines) + "\n"
 
