@@ -6,6 +6,7 @@ NNCF is needed to make one, not to run it. See docs/decisions/0028-an-8-bit-mode
 import contextlib
 import io
 import logging
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,8 @@ import numpy as np
 
 from breastseg.core.errors import MissingExtraError
 from breastseg.networks.output import Images
+
+_COUNTED = re.compile(r"^[A-Za-z]+_\d+(?=/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,8 @@ def import_nncf() -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
-    if "nncf" in sys.modules:
-        return sys.modules["nncf"]
+    if (loaded := sys.modules.get("nncf")) is not None:
+        return loaded
     name = "openvino_telemetry"
     before = sys.modules.get(name)
     sys.modules[name] = None  # type: ignore[assignment]  # how Python notes what is not there
@@ -139,6 +142,11 @@ def _ends(model: Any) -> tuple[str, ...]:
 def _serialised(model: Any) -> Int8Network:
     import openvino
 
+    # Nodes without a name are counted through the process: alike networks would differ.
+    for place, node in enumerate(model.get_ordered_ops()):
+        name = node.get_friendly_name()
+        if _COUNTED.match(name):
+            node.set_friendly_name(_COUNTED.sub(f"{node.get_type_name()}_{place}", name))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "int8.xml")
         # What stays in float stays in 32 bits: halving it would be another loss.

@@ -3,16 +3,12 @@
 import json
 from collections import Counter
 
-import numpy as np
 import openvino
 import pytest
 
 from breastseg.api import load
-from breastseg.core.calibration import Calibration
 from breastseg.core.errors import AccuracyError, InputError, RunFolderError
 from breastseg.datasets.cases import CaseFiles
-from breastseg.datasets.checked import content_of
-from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.splits import DataSplit
 from breastseg.inference import int8
 from breastseg.training.checkpoint import create_run, open_run
@@ -23,52 +19,17 @@ from breastseg.workflows.int8_model import drawn_evenly, int8_model
 from breastseg.workflows.predict import predict
 from breastseg.workflows.slim_model import card_lines, card_of, slim_model
 from tests.bright_network import bright_recipe, write_bright_run
-from tests.bright_pictures import RECIPE, bright_finder, picture
+from tests.bright_pictures import RECIPE, bright_finder, make_run_on, picture, write_busi
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Eight pictures with a bright square that is the lesion, and two without one."""
-    root = tmp_path / "BUSI"
-    for number in range(8):
-        square = (5 + number, 20 + number, 12)
-        for name, squares in (("", [square]), ("_mask", [square])):
-            picture(root / f"benign/benign ({number}){name}.png", squares=squares)
-    for number in range(2):
-        picture(root / f"normal/normal ({number}).png", rows=40 + number, squares=())
-    for path in root.glob("benign/*_mask.png"):
-        black_and_white(path)
-    return root
-
-
-def black_and_white(path):
-    from PIL import Image
-
-    Image.fromarray(np.where(np.asarray(Image.open(path)) > 100, 255, 0).astype(np.uint8)).save(
-        path
-    )
+    return write_busi(tmp_path / "BUSI")
 
 
 @pytest.fixture
 def run(data, tmp_path):
-    found = find_data_set(data)
-    ids = [case.case_id for case in found.cases]
-    parts = {
-        "train": tuple(ids[:5]),
-        "validation": (*ids[5:8], ids[9]),
-        "calibration": (),
-        "test": (ids[8],),
-    }
-    made = create_run(
-        tmp_path / "run",
-        recipe=RECIPE,
-        split=DataSplit(method="none", parts=parts, groups={each: each for each in ids}),
-        environment={"framework": "pytorch", "data": str(data), "device": "cpu"},
-        content=content_of(found.cases),
-    )
-    made.save_best(bright_finder())
-    made.save_calibration(Calibration(temperature=1.5, operating_threshold=0.6))
-    return made.path
+    return make_run_on(data, tmp_path / "run")
 
 
 @pytest.fixture
