@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -188,13 +188,14 @@ def _too_costly(run: Run, tried: Sequence[Agreement]) -> AccuracyError:
 def _segmenter(
     run: Run, threads: int | None, precision: Precision, network: Int8Network | None = None
 ) -> Segmenter:
-    return Segmenter.open(
+    opened = Segmenter.open(
         run.recipe,
         run.weights() if network is None else network,
         threads=threads,
         precision=precision,
         temperature=run.calibration.temperature,
     )
+    return replace(opened, mirrored=run.calibration.mirrored)
 
 
 def _speed(run: Run, network: Int8Network, image: Images, threads: int | None) -> dict[str, Any]:
