@@ -1,6 +1,8 @@
 """How fast one image is predicted, beside plain PyTorch and plain Keras on the same network.
 
-All contenders take turns in one process; the table shows the median over the repeats.
+All contenders take turns in one process; the table shows the median over the repeats. Weights are
+initial and images are noise: of 8 bits this shows the speed, and `breastseg export --int8` on a
+run what they cost.
 """
 
 import argparse
@@ -17,46 +19,49 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from breastseg.backends.onnx.network import build_onnx
 from breastseg.backends.pytorch.network import UNet
 from breastseg.backends.tensorflow.network import build_unet
-from breastseg.core.network_recipe import NETWORKS, UNetSpec
-from breastseg.inference.runtime import open_runtime
+from breastseg.core.network_recipe import NETWORKS, NetworkSpec
+from breastseg.inference.int8 import quantise
+from breastseg.inference.runtime import has_bfloat16, open_runtime
 from breastseg.networks.spec import initial_weights
 
 PEER = "plain PyTorch float32"
 Predict = Callable[[], object]
 
 
-def contenders_of(spec: UNetSpec, size: int, threads: int) -> dict[str, Predict]:
+def contenders_of(spec: NetworkSpec, size: int, threads: int) -> dict[str, Predict]:
     """Return what predicts one image in each way."""
     weights = initial_weights(spec, 0)
     image = np.random.default_rng(0).normal(size=(1, 1, size, size)).astype(np.float32)
     last = np.moveaxis(image, 1, -1)
     network, model = UNet(spec).eval(), build_unet(spec).network
 
-    def plain_pytorch() -> torch.Tensor:
+    def plain_pytorch() -> object:
         with torch.inference_mode():
-            logits: torch.Tensor = network(torch.from_numpy(image))
-        return logits
+            return network(torch.from_numpy(image))
 
     found: dict[str, Predict] = {
         PEER: plain_pytorch,
         "plain Keras predict float32": lambda: model.predict(last, verbose=0),
     }
-    for runtime, precision in (
-        ("openvino", "float32"),
-        ("openvino", "bfloat16"),
-        ("onnxruntime", "float32"),
-    ):
+    ways = [("openvino", "float32"), ("onnxruntime", "float32")]
+    if has_bfloat16():
+        ways.append(("openvino", "bfloat16"))
+    for runtime, precision in ways:
         opened = open_runtime(spec, weights, runtime=runtime, threads=threads, precision=precision)
         found[f"breastseg {runtime} {precision}"] = lambda opened=opened: opened.logits(image)
+    rounded, _ = quantise(bytes(build_onnx(spec, weights).SerializeToString()), [image] * 4)
+    fast = open_runtime(spec, rounded, threads=threads, precision="int8")
+    found["breastseg openvino int8"] = lambda: fast.logits(image)
     return found
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", nargs="+", default=["unet-256", "unet-deep"])
+    parser.add_argument("--networks", nargs="+", default=["unet-256", "unet-deep", "unet-lite0"])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -206,7 +206,7 @@ EXIT_CODES = """
 | 0 | done |
 | 1 | some cases failed, the results of the others are there; `inspect`: something spoils a result |
 | 2 | wrong use or wrong input; the message says what and how to mend it |
-| 3 | training was stopped by a health check, such as a loss that is not a number or a collapse |
+| 3 | training was stopped by a health check; `export --int8`: 8 bits cost too much accuracy |
 | 70 | an error of breastseg itself: please report it |
 | 130 | interrupted by Ctrl-C or SIGTERM; what is written is whole |
 """

@@ -3,8 +3,11 @@
 import numpy as np
 from PIL import Image as Pillow
 
+from breastseg.core.calibration import Calibration
 from breastseg.core.network_recipe import UNetSpec
 from breastseg.core.recipe import Preprocessing, Recipe
+from breastseg.datasets.checked import content_of
+from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.splits import DataSplit
 from breastseg.networks.spec import weight_table
 from breastseg.training.checkpoint import create_run
@@ -44,4 +47,39 @@ def picture(path, *, rows=40, columns=60, squares=((10, 20, 12),)):
         pixels[row : row + side, column : column + side] = 220
     path.parent.mkdir(parents=True, exist_ok=True)
     Pillow.fromarray(pixels).save(path)
+    return path
+
+
+def write_busi(root):
+    """A data set of eight pictures whose lesion is a bright square, and two without one."""
+    for number in range(8):
+        row, column, side = square = (5 + number, 20 + number, 12)
+        path = picture(root / f"benign/benign ({number}).png", squares=(square,))
+        mask = np.zeros((40, 60), np.uint8)
+        mask[row : row + side, column : column + side] = 255
+        Pillow.fromarray(mask).save(path.with_name(f"benign ({number})_mask.png"))
+    for number in range(2):
+        picture(root / f"normal/normal ({number}).png", rows=40 + number, squares=())
+    return root
+
+
+def make_run_on(data, path):
+    """A run on write_busi: five pictures in train, in validation three with and one without."""
+    found = find_data_set(data)
+    ids = [case.case_id for case in found.cases]
+    parts = {
+        "train": tuple(ids[:5]),
+        "validation": (*ids[5:8], ids[9]),
+        "calibration": (),
+        "test": (ids[8],),
+    }
+    run = create_run(
+        path,
+        recipe=RECIPE,
+        split=DataSplit(method="none", parts=parts, groups={each: each for each in ids}),
+        environment={"framework": "pytorch", "data": str(data), "device": "cpu"},
+        content=content_of(found.cases),
+    )
+    run.save_best(bright_finder())
+    run.save_calibration(Calibration(temperature=1.5, operating_threshold=0.6))
     return path

@@ -18,7 +18,7 @@ def load(
     *,
     threads: int | None = None,
     device: Device = "cpu",
-    precision: Precision = "float32",
+    precision: Precision | None = None,
 ) -> "Model":
     """Load a model, ready to predict.
 
@@ -27,7 +27,8 @@ def load(
             either framework, or the folds of a cross-validation, which predict as one.
         threads: of the CPU; None takes all.
         device: "cuda" needs ONNX Runtime with CUDA.
-        precision: "bfloat16" is faster on CPUs that have it, and differs in the third digit.
+        precision: "bfloat16" is faster on CPUs that have it, and differs in the third digit. None
+            takes "int8" of a model in 8 bits, which has no other, and "float32" of all others.
 
     Raises:
         RunFolderError: there is no such model, or its folder cannot be used.

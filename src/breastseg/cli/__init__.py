@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 import breastseg
 from breastseg.cli import (
     catalogue,
+    exporting,
     inspecting,
     planning,
     public_data,
@@ -63,7 +64,7 @@ for verb in (
     scoring.predict,
     training.calibrate,
     reporting.results,
-    training.export,
+    exporting.export,
     training.info,
     training.augment,
 ):

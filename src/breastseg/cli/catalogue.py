@@ -57,9 +57,10 @@ def models_show(
 ) -> None:
     """Print the card of a model: what made it, how good it was, what must be known of it."""
     from breastseg.training.shipped import resolve_model
-    from breastseg.workflows.slim_model import card_of
+    from breastseg.workflows.slim_model import card_lines, card_of
 
-    show_values(card_of(resolve_model(name)), as_json=as_json)
+    card = card_of(resolve_model(name))
+    show_values(card if as_json else card_lines(card), as_json=as_json)
 
 
 @losses_app.command("list")

@@ -42,6 +42,7 @@ class PrecisionName(StrEnum):
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+    INT8 = "int8"
 
 
 class SplitName(StrEnum):

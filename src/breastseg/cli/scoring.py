@@ -222,8 +222,12 @@ def predict(
         ),
     ] = False,
     precision: Annotated[
-        PrecisionName, typer.Option(help="bfloat16 is faster on CPUs that have it.")
-    ] = PrecisionName.FLOAT32,
+        PrecisionName | None,
+        typer.Option(
+            help="bfloat16 is faster on CPUs that have it.",
+            show_default="float32; int8 of a model in 8 bits",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -253,7 +257,7 @@ def predict(
             threads=threads,
             overwrite=overwrite,
             device="cuda" if device is DeviceName.CUDA else "cpu",
-            precision="bfloat16" if precision is PrecisionName.BFLOAT16 else "float32",
+            precision=None if precision is None else precision.value,
             with_probability=probability,
             explain=explain,
             reading=bar,

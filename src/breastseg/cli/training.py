@@ -11,9 +11,7 @@ from breastseg.cli.options import (
     AsJson,
     Data,
     DeviceName,
-    ExportFormat,
     FrameworkName,
-    Overwrite,
     RunFolder,
     Settings,
     Threads,
@@ -282,13 +280,21 @@ def calibrate(
 
 
 def info(run: RunFolder, as_json: AsJson = False) -> None:
-    """Say what a run or a cross-validation is, how far it got and how it was split."""
+    """Say what a run or a cross-validation is, how far it got and how it was split.
+
+    Of a model that was exported or ships, which keeps nothing of its training, print its card.
+    """
     from breastseg.training.checkpoint import open_run
     from breastseg.training.model import is_ensemble
     from breastseg.training.shipped import resolve_model
     from breastseg.workflows import cross_validate, train
+    from breastseg.workflows.slim_model import card_lines, card_of, is_model
 
     run = resolve_model(run)
+    if is_model(run):
+        card = card_of(run)
+        show_values({"model": str(run), **(card if as_json else card_lines(card))}, as_json=as_json)
+        return
     found = cross_validate.summary(run) if is_ensemble(run) else train.summary(open_run(run))
     show_values({"run": str(run), **found}, as_json=as_json)
 
@@ -317,36 +323,3 @@ def augment(
     typer.echo(
         preview_augmentation(data, chosen, output, num_cases=num_cases, num_variants=num_variants)
     )
-
-
-def export(
-    run: RunFolder,
-    output: Annotated[Path, typer.Option(help="The file, such as model.onnx, or the folder.")],
-    kind: Annotated[
-        ExportFormat,
-        typer.Option("--format", help="onnx: a file; model: a slim folder that predicts."),
-    ] = ExportFormat.ONNX,
-    description: Annotated[
-        str, typer.Option(metavar="TEXT", help="For the card of a model: what it is for.")
-    ] = "",
-    half: Annotated[
-        bool, typer.Option("--half", help="Of a model: weights in float16, half the size.")
-    ] = False,
-    overwrite: Overwrite = False,
-) -> None:
-    """Write a run's network as an ONNX file for other runtimes, or as a model to hand on.
-
-    A model is a folder for `predict --model` with recipe, weights, calibration, notice and a card,
-    and nothing of the images that it was trained on.
-
-        breastseg export runs/mine --output model.onnx
-        breastseg export runs/mine --format model --output my-model
-    """
-    if kind is ExportFormat.MODEL:
-        from breastseg.workflows.slim_model import slim_model
-
-        typer.echo(slim_model(run, output, description=description, half=half))
-        return
-    from breastseg.workflows.export import export as workflow
-
-    typer.echo(workflow(run, output, overwrite=overwrite))

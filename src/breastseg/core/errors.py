@@ -17,7 +17,8 @@ BreastsegError                exit code 2
 |-- ArchiveError              a public archive cannot be reached, or sent something else
 |-- MissingExtraError         an optional dependency is not installed
 |-- WorkerError               a process that prepares batches died
-`-- HealthError               exit code 3: training was stopped because it had gone wrong
+|-- HealthError               exit code 3: training was stopped because it had gone wrong
+`-- AccuracyError             exit code 3: a smaller network would find less than the one it is of
 
 Messages say where, what was expected, what was found, and how to mend it. The command
 line prints them without a traceback.
@@ -95,6 +96,12 @@ class WorkerError(BreastsegError, RuntimeError):
 
 class HealthError(BreastsegError):
     """Training was stopped because it could not lead to a usable network."""
+
+    exit_code = 3
+
+
+class AccuracyError(BreastsegError):
+    """A network made smaller or faster lost more than it may."""
 
     exit_code = 3
 

@@ -16,7 +16,6 @@ import numpy as np
 from breastseg import __version__
 from breastseg.core.network_recipe import NetworkSpec
 from breastseg.io import cache
-from breastseg.networks.spec import Array
 
 KIND = "compiled-networks"
 MOST_BYTES = 512 * 2**20
@@ -26,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def key_of(
-    core: Any, spec: NetworkSpec, weights: Mapping[str, Array], settings: Mapping[str, str]
+    core: Any, spec: NetworkSpec, weights: Mapping[str, np.ndarray], settings: Mapping[str, str]
 ) -> str:
     """Return the digest of all that a compiled network depends on, 64 hex digits.
 
@@ -55,13 +54,18 @@ def key_of(
 
 
 def compiled(
-    core: Any, build: Callable[[], bytes], settings: Mapping[str, str], *, key: str | None
+    core: Any,
+    build: Callable[[], tuple[bytes, ...]],
+    settings: Mapping[str, str],
+    *,
+    key: str | None,
 ) -> Any:
     """Return a network compiled for the CPU: kept from before, or built, compiled and kept.
 
     Args:
         core: openvino.Core.
-        build: returns the ONNX file; called only where nothing is kept.
+        build: returns an ONNX file, or graph and constants of an IR; called only where nothing is
+            kept.
         settings: of OpenVINO.
         key: of key_of; None neither reads nor fills the cache.
     """
@@ -71,7 +75,7 @@ def compiled(
             return core.import_model(io.BytesIO(kept), "CPU", dict(settings))
         except RuntimeError as error:
             _log.info("A compiled network of the cache is not used: %s", error)
-    network = core.compile_model(core.read_model(build()), "CPU", dict(settings))
+    network = core.compile_model(core.read_model(*build()), "CPU", dict(settings))
     if key is not None and cache.cache_dir() is not None:
         _keep(network, key)
     return network

@@ -8,18 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from jaxtyping import Float32
 
 from breastseg.core.errors import GeometryError, InputError, MissingExtraError
 from breastseg.core.network_recipe import NetworkSpec
 from breastseg.inference import compiled_models
-from breastseg.networks.output import Logits, NetworkOutput
+from breastseg.inference.int8 import Int8Network
+from breastseg.networks.output import Images, Logits, NetworkOutput
 from breastseg.networks.spec import Array
 from breastseg.pipeline.preprocess import cropped_to, pad_to_stride
 
-Images = Float32[np.ndarray, "batch channel *space"]
 Device = Literal["cpu", "cuda"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "int8"]
 RuntimeName = Literal["openvino", "onnxruntime"]
 
 
@@ -45,7 +44,7 @@ class Runtime(Protocol):
 
 def open_runtime(
     spec: NetworkSpec,
-    weights: Mapping[str, Array],
+    weights: Mapping[str, Array] | Int8Network,
     *,
     runtime: RuntimeName | None = None,
     device: Device = "cpu",
@@ -56,17 +55,19 @@ def open_runtime(
     """Build the network and load it into a runtime.
 
     Args:
-        weights: canonical names, see networks.spec.
+        weights: canonical names, see networks.spec; or a network that was rounded to 8 bits.
         runtime: None takes OpenVINO on the CPU and ONNX Runtime on a GPU.
         threads: of the CPU; None leaves it to the runtime.
         precision: float32 agrees with the training frameworks to 1e-4 on logits; bfloat16
-            is about twice as fast and moves them by about 1 % of their range.
+            is about twice as fast and moves them by about 1 % of their range; int8 is that of
+            an Int8Network, and of nothing else.
         cached: keep the network as OpenVINO compiles it in the user's cache, or take it from
             there: the next start is faster.
 
     Raises:
         WeightsError: the weights do not fit the network.
-        InputError: the machine does not offer the device or precision, or threads is below 1.
+        InputError: the machine does not offer the device or precision, the weights are not of
+            that precision, or threads is below 1.
         MissingExtraError: ONNX Runtime is asked for and not installed.
     """
     if threads is not None and threads < 1:
@@ -75,22 +76,54 @@ def open_runtime(
     if runtime is None:
         runtime = "openvino" if device == "cpu" else "onnxruntime"
     _check_choice("runtime", runtime, ("openvino", "onnxruntime"))
-
-    def build() -> bytes:
-        from breastseg.backends.onnx.network import build_onnx
-
-        return bytes(build_onnx(spec, weights).SerializeToString())
-
+    _check_int8(weights, precision, runtime)
     if runtime == "onnxruntime":
-        return OnnxRuntime(build(), spec, device=device, threads=threads, precision=precision)
+        (network,) = _files_of(spec, weights)
+        return OnnxRuntime(network, spec, device=device, threads=threads, precision=precision)
     return OpenVinoRuntime(
-        build,
+        lambda: _files_of(spec, weights),
         spec,
         device=device,
         threads=threads,
         precision=precision,
-        weights=weights if cached else None,
+        key_weights=_arrays_of(weights) if cached else None,
     )
+
+
+def has_bfloat16() -> bool:
+    """Whether OpenVINO runs bfloat16 on this processor."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _files_of(spec: NetworkSpec, weights: Mapping[str, Array] | Int8Network) -> tuple[bytes, ...]:
+    """Return one ONNX file; of an 8-bit network the graph and the constants of its IR."""
+    if isinstance(weights, Int8Network):
+        return weights.model, weights.weights
+    from breastseg.backends.onnx.network import build_onnx
+
+    return (bytes(build_onnx(spec, weights).SerializeToString()),)
+
+
+def _arrays_of(weights: Mapping[str, Array] | Int8Network) -> Mapping[str, np.ndarray]:
+    return weights.arrays() if isinstance(weights, Int8Network) else weights
+
+
+def _check_int8(
+    weights: Mapping[str, Array] | Int8Network, precision: Precision, runtime: RuntimeName
+) -> None:
+    rounded = isinstance(weights, Int8Network)
+    if rounded != (precision == "int8"):
+        raise InputError(
+            "an 8-bit network runs in the precision int8 alone, and no other network does: got "
+            f"{'8-bit' if rounded else 'float'} weights and precision {precision}."
+        )
+    if rounded and runtime != "openvino":
+        raise InputError(
+            "an 8-bit network runs through OpenVINO on the CPU. Use the device cpu, or the model "
+            "that it was made from."
+        )
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -104,13 +137,13 @@ class OpenVinoRuntime:
 
     def __init__(
         self,
-        build: Callable[[], bytes],
+        build: Callable[[], tuple[bytes, ...]],
         spec: NetworkSpec,
         *,
         device: Device = "cpu",
         threads: int | None = None,
         precision: Precision = "float32",
-        weights: Mapping[str, Array] | None = None,
+        key_weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Take the compiled network of these weights from the cache; build it where None."""
         import openvino
@@ -132,8 +165,8 @@ class OpenVinoRuntime:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
         self._spec = spec
         key = None
-        if weights is not None:
-            key = compiled_models.key_of(core, spec, weights, settings)
+        if key_weights is not None:
+            key = compiled_models.key_of(core, spec, key_weights, settings)
         network = compiled_models.compiled(core, build, settings, key=key)
         self._request = network.create_infer_request()
         self._free = threading.Lock()

@@ -20,6 +20,7 @@ from breastseg.core.image import Image, LabelMap, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD, Lesion, find_lesions
 from breastseg.core.recipe import Recipe
 from breastseg.inference.class_activation import ClassMap, MalignancyMap
+from breastseg.inference.int8 import Int8Network
 from breastseg.inference.runtime import Device, Precision, Runtime, RuntimeName, open_runtime
 from breastseg.networks.output import NetworkOutput
 from breastseg.networks.spec import Array
@@ -150,7 +151,7 @@ class Segmenter:
     def open(
         cls,
         recipe: Recipe,
-        weights: Mapping[str, Array],
+        weights: Mapping[str, Array] | Int8Network,
         *,
         runtime: RuntimeName | None = None,
         device: Device = "cpu",

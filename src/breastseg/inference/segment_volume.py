@@ -26,6 +26,7 @@ from breastseg.core.volume_findings import (
     label_candidates,
 )
 from breastseg.core.volume_recipe import VolumePreprocessing
+from breastseg.inference.int8 import Int8Network
 from breastseg.inference.runtime import Device, Precision, Runtime, RuntimeName, open_runtime
 from breastseg.inference.segment import logit_of
 from breastseg.networks.spec import Array
@@ -160,7 +161,7 @@ class VolumeSegmenter:
     def open(
         cls,
         recipe: Recipe,
-        weights: Mapping[str, Array],
+        weights: Mapping[str, Array] | Int8Network,
         *,
         runtime: RuntimeName | None = None,
         device: Device = "cpu",

@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from jaxtyping import Float32
 
+Images = Float32[np.ndarray, "batch channel *space"]
 Logits = Float32[np.ndarray, "batch 1 *space"]
 ClassLogits = Float32[np.ndarray, "batch classes"]
 ClassMap = Float32[np.ndarray, "batch classes *places"]

@@ -7,7 +7,6 @@ Each is a run folder that opens as such. Its weights are what an interrupted tra
 again; its digests and sketches tell, for this run too, which images had been trained on.
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -112,7 +111,7 @@ def record_of(model: Run, *, anew: tuple[str, ...], num_known: int) -> dict[str,
     return {
         "name": model.path.resolve().name,
         "fingerprint": model.fingerprint,
-        "weights_sha256": hashlib.sha256(model.weights_path.read_bytes()).hexdigest(),
+        "weights_sha256": model.weights_sha256,
         "framework": model.framework,
         "recipe": model.recipe.name,
         "recipe_fingerprint": model.recipe.fingerprint(),

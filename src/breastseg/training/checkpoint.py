@@ -22,6 +22,7 @@ from breastseg.evaluation.baselines import ConstantMask
 from breastseg.io.atomic import make_folder, write_json, write_text
 from breastseg.networks.spec import check_moments, check_weights, without_training_heads
 from breastseg.training.calibration_file import read_calibration, save_calibration
+from breastseg.training.int8_file import INT8_NETWORK_NAMES, is_int8
 from breastseg.training.notice_file import read_notice
 
 if TYPE_CHECKING:
@@ -120,17 +121,31 @@ class Run:
         return self.path / "weights.safetensors"
 
     @property
-    def fingerprint(self) -> str:
-        """Return 12 hex digits of weights, recipe and calibration: the model's name."""
+    def weights_sha256(self) -> str:
+        """The digest of the weights; of an 8-bit network, of its two files together."""
+        return hashlib.sha256(self._network()).hexdigest()
+
+    def _network(self) -> bytes:
+        names = INT8_NETWORK_NAMES if is_int8(self.path) else (self.weights_path.name,)
         try:
-            digest = hashlib.sha256(self.weights_path.read_bytes())
+            return b"".join((self.path / name).read_bytes() for name in names)
         except OSError:
             raise self._no_weights() from None
+
+    @property
+    def fingerprint(self) -> str:
+        """Return 12 hex digits of weights, recipe and calibration: the model's name."""
+        digest = hashlib.sha256(self._network())
         digest.update(self.recipe.fingerprint().encode())
         digest.update(self.calibration.signature().encode())
         return digest.hexdigest()[:12]
 
     def _no_weights(self) -> RunFolderError:
+        if is_int8(self.path):
+            return RunFolderError(
+                f"{self.path}: expected a run with float weights, found a model in 8 bits, which "
+                "predicts and no more. Give the run or the model that it was made from."
+            )
         return RunFolderError(
             f"{self.path}: the run has no weights.safetensors: its training has not finished an "
             f"epoch. Go on with `breastseg train --resume {self.path}`."

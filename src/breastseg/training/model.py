@@ -35,6 +35,7 @@ from breastseg.inference.segment import (
 from breastseg.io.atomic import write_json
 from breastseg.networks.classification import MALIGNANT
 from breastseg.training.checkpoint import Run, open_run
+from breastseg.training.int8_file import chosen_precision, read_int8
 
 if TYPE_CHECKING:  # whoever predicts pictures need not wait for what volumes need
     from breastseg.inference.segment_volume import Done, VolumePrediction, VolumeSegmenter
@@ -377,10 +378,13 @@ def load_model(
     *,
     device: Device = "cpu",
     threads: int | None = None,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     cached: bool = False,
 ) -> OpenModel:
     """Load the weights of a model, ready to predict; arguments of open_runtime.
+
+    Args:
+        precision: None takes int8 of a model in 8 bits, and float32 of all others.
 
     Errors of Run.weights and open_runtime.
     """
@@ -401,11 +405,12 @@ def _guaranteeing(model: Model) -> Calibration | None:
 
 
 def _member(
-    run: Run, device: Device, threads: int | None, precision: Precision, cached: bool
+    run: Run, device: Device, threads: int | None, precision: Precision | None, cached: bool
 ) -> "Segmenter | VolumeSegmenter":
+    precision = chosen_precision(run.path, precision)
     member = _segmenter_of(run).open(
         run.recipe,
-        run.weights(),
+        read_int8(run.path) if precision == "int8" else run.weights(),
         device=device,
         threads=threads,
         precision=precision,

@@ -11,6 +11,7 @@ from breastseg.core.errors import InputError, RunFolderError
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import content_of
 from breastseg.datasets.layouts import find_data_set
+from breastseg.datasets.splits import Part
 from breastseg.evaluation.calibrate import CalibrationImage, with_classes
 from breastseg.evaluation.calibrate import calibrate as fit_calibration
 from breastseg.inference.segment import Segmenter
@@ -67,7 +68,7 @@ def calibrate(
     data_set = find_data_set(data or Path(first.environment["data"]), volumes=volumes)
     found = []
     for run in model.runs:
-        _check_content(run, data_set)
+        require_own_images(run, data_set, "calibration")
         with only_trainer(run.path), log_file(run.path):
             calibration = calibrate_run(
                 run, data_set, mirrored=mirrored, threads=threads, reading=reading
@@ -78,14 +79,18 @@ def calibrate(
     return found
 
 
-def _check_content(run: Run, data_set: DataSet) -> None:
-    """Refuse images that are not those that were set aside."""
-    wanted = {case_id: run.content[case_id] for case_id in run.split.parts["calibration"]}
+def require_own_images(run: Run, data_set: DataSet, part: Part) -> None:
+    """Refuse images that are not those of a part of the run.
+
+    Raises:
+        RunFolderError: some are missing or others.
+    """
+    wanted = {case_id: run.content[case_id] for case_id in run.split.parts[part]}
     content = content_of(data_set.only(wanted))
     other = sorted(case_id for case_id in wanted if content.get(case_id) != wanted[case_id])
     if other:
         raise RunFolderError(
-            f"{data_set.root}: expected the {len(wanted)} images of the calibration part of "
+            f"{data_set.root}: expected the {len(wanted)} images of the {part} part of "
             f"{run.path}, but {len(other)} are missing or changed, such as '{other[0]}'. Give the "
             "data set that the run was trained on."
         )

@@ -95,7 +95,7 @@ def predict(
     threads: int | None = None,
     overwrite: bool = False,
     device: Device = "cpu",
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     with_probability: bool = False,
     explain: bool = False,
     reading: Reading = silent_reading,
@@ -118,7 +118,8 @@ def predict(
         threads: of the CPU; None takes all.
         overwrite: predict all anew, and replace results of other models.
         device: cuda needs ONNX Runtime with CUDA.
-        precision: bfloat16 is faster on CPUs that have it, and differs in the third digit.
+        precision: bfloat16 is faster on CPUs that have it, and differs in the third digit; None
+            takes int8 of a model in 8 bits, which has no other, and float32 of all others.
         with_probability: of volumes, also write probability.nii.gz.
         explain: of pictures, also draw where the score for malignant comes from, where the model
             tells that class.

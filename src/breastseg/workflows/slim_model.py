@@ -1,7 +1,7 @@
 """`breastseg export --format model`: a run as a folder with what predicting needs, and no more."""
 
-import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from breastseg.networks.spec import num_parameters
 from breastseg.training.begun_from import told_beginning
 from breastseg.training.calibration_file import CALIBRATION_NAME
 from breastseg.training.checkpoint import Run, create_run, open_run
+from breastseg.training.int8_file import int8_in_words, is_int8, read_int8_figures
 from breastseg.training.model import is_ensemble
 from breastseg.training.notice_file import save_notice
 
@@ -49,16 +50,38 @@ def slim_model(run: Path, output: Path, *, description: str = "", half: bool = F
         )
     opened = open_run(run)
     weights = opened.weights()
+    slim = begin_model(opened, output)
+    slim.save_best(weights, half=half)
+    finish_model(slim, opened, description)
+    return output
+
+
+def begin_model(opened: Run, output: Path) -> Run:
+    """Create the folder of a model, with its recipe and nothing of a run's data.
+
+    Raises:
+        RunFolderError: the folder holds something.
+        OutputError: it cannot be written.
+    """
     environment = {name: opened.environment[name] for name in _KEPT if name in opened.environment}
-    slim = create_run(
+    return create_run(
         output,
         recipe=opened.recipe,
         split=DataSplit(method="not shipped", parts={}, groups={}),
         environment=environment,
         content={},
     )
-    slim.save_best(weights, half=half)
-    if (run / CALIBRATION_NAME).is_file():
+
+
+def finish_model(slim: Run, opened: Run, description: str) -> None:
+    """Add all that a model has beside its network, and seal it.
+
+    Args:
+        slim: of begin_model, with its network.
+        opened: the run that it is of.
+    """
+    output = slim.path
+    if (opened.path / CALIBRATION_NAME).is_file():
         slim.save_calibration(opened.calibration)
     if opened.has_constant_mask:
         slim.save_constant_mask(opened.constant_mask())
@@ -67,7 +90,11 @@ def slim_model(run: Path, output: Path, *, description: str = "", half: bool = F
     write_text(output / CARD_NAME, json.dumps(card, indent=2) + "\n")
     write_text(output / CARD_PAGE_NAME, _page(card))
     slim.seal([name for name in _SEALED if (output / name).is_file()])
-    return output
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder is a slim model rather than a run."""
+    return (folder / CARD_NAME).is_file()
 
 
 def card_of(model: Path) -> dict[str, Any]:
@@ -97,14 +124,24 @@ def _card(slim: Run, trained: Run, description: str) -> dict[str, Any]:
         **({"begun_from": told} if (told := told_beginning(trained.environment)) else {}),
         "framework": trained.framework,
         "parameters": num_parameters(recipe.network),
-        "weights_sha256": hashlib.sha256(slim.weights_path.read_bytes()).hexdigest(),
+        "weights_sha256": slim.weights_sha256,
         "epochs": state.epoch,
         "best_validation_dice": None if state.best is None else state.best.validation_dice,
         "cases": {part: len(ids) for part, ids in trained.split.parts.items()},
         "calibrated": trained.calibration.is_fitted,
         "temperature": trained.calibration.temperature,
         "operating_threshold": trained.operating_threshold,
+        **({"int8": read_int8_figures(slim.path)} if is_int8(slim.path) else {}),
     }
+
+
+def card_lines(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card for people: what 8 bits cost and gain as one line each."""
+    lines = dict(card)
+    if figures := lines.pop("int8", None):
+        told = int8_in_words(figures)
+        lines |= {f"int8_{name}": value for name, value in told.items()}
+    return lines
 
 
 def _page(card: dict[str, Any]) -> str:
@@ -114,7 +151,7 @@ def _page(card: dict[str, Any]) -> str:
     if card["description"]:
         lines += [card["description"], ""]
     lines += ["Research use only, not a medical device.", "", "| | |", "| --- | --- |"]
-    told = {name: value for name, value in card.items() if name not in _IN_WORDS}
+    told = {name: value for name, value in card_lines(card).items() if name not in _IN_WORDS}
     lines += [f"| {name.replace('_', ' ')} | {_told(value)} |" for name, value in told.items()]
     return "\n".join(lines) + "\n"
 
