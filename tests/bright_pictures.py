@@ -19,11 +19,21 @@ RECIPE = Recipe(
 )
 
 
-def bright_finder(brightness=1.0):
-    """Weights by hand: logit = 10 (pixel - brightness), in standard deviations of the image."""
+TELLING_RECIPE = RECIPE.with_settings(['network.classes=["benign","malignant"]'])
+
+
+def bright_finder(brightness=1.0, recipe=RECIPE):
+    """Weights by hand: logit = 10 (pixel - brightness), in standard deviations of the image.
+
+    Where classes are told, bright pixels speak for the last of them.
+    """
     weights = {
-        weight.name: np.zeros(weight.shape, np.float32) for weight in weight_table(RECIPE.network)
+        weight.name: np.zeros(weight.shape, np.float32) for weight in weight_table(recipe.network)
     }
+    if recipe.network.classes:
+        weights["encoder.1.block.0.convolution.weight"][0, 0, 1, 1] = 1
+        weights["classes.weight"][-1] = 3
+        weights["classes.bias"][-1] = -1
     weights["encoder.0.block.0.convolution.weight"][0, 0, 1, 1] = 1
     weights["decoder.0.block.0.convolution.weight"][0, 0, 1, 1] = 1
     weights["head.weight"][...] = 10
@@ -31,12 +41,12 @@ def bright_finder(brightness=1.0):
     return weights
 
 
-def make_run(path, **kwargs):
+def make_run(path, *, recipe=RECIPE, **kwargs):
     split = DataSplit(method="none", parts={}, groups={})
     run = create_run(
-        path, recipe=RECIPE, split=split, environment={"framework": "tensorflow"}, content={}
+        path, recipe=recipe, split=split, environment={"framework": "tensorflow"}, content={}
     )
-    run.save_best(bright_finder(**kwargs))
+    run.save_best(bright_finder(recipe=recipe, **kwargs))
     return path
 
 

@@ -93,6 +93,26 @@ def assert_builders_agree(spec, backends, weights, size):
             np.testing.assert_allclose(each.class_logits, found[0].class_logits, atol=1e-4)
         else:
             assert each.class_logits is None
+            assert each.class_map is None
+    if spec.classes:
+        assert_maps_add_up(found[:2], backends[0], images, weights)
+
+
+def assert_maps_add_up(found, backend, images, weights):
+    """The map of the runtimes is that of the latent features in PyTorch; its mean the logits."""
+    handed_over = []
+    module = backend._network.encoder
+    hook = module.register_forward_hook(lambda *ends: handed_over.append(ends[-1][-1]))
+    logits = backend.predict(images).class_logits
+    hook.remove()
+    latent = handed_over[0].numpy()
+    expected = np.einsum("bf...,cf->bc...", latent, weights["classes.weight"])
+    space = tuple(range(2, latent.ndim))
+    assert expected.std(axis=space).min() > 1e-4, "places differ"
+    for each in found:
+        np.testing.assert_allclose(each.class_map, expected, atol=1e-4)
+        added_up = each.class_map.mean(axis=space) + weights["classes.bias"]
+        np.testing.assert_allclose(added_up, logits, atol=1e-4)
 
 
 def test_logits_of_all_builders_agree_at_an_odd_size(engines):

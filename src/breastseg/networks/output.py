@@ -8,6 +8,7 @@ from jaxtyping import Float32
 Images = Float32[np.ndarray, "batch channel *space"]
 Logits = Float32[np.ndarray, "batch 1 *space"]
 ClassLogits = Float32[np.ndarray, "batch classes"]
+Values = Float32[np.ndarray, "..."]
 ClassMap = Float32[np.ndarray, "batch classes *places"]
 
 
@@ -29,7 +30,16 @@ class NetworkOutput(NamedTuple):
 
     def averaged(self, other: Self) -> Self:
         """Return the mean of two answers to the same images."""
-        return self._make(
-            None if one is None or two is None else np.asarray((one + two) / 2, np.float32)
-            for one, two in zip(self, other, strict=True)
+        return self._replace(
+            logits=_mean(self.logits, other.logits),
+            class_logits=_mean_if_told(self.class_logits, other.class_logits),
+            class_map=_mean_if_told(self.class_map, other.class_map),
         )
+
+
+def _mean(one: Values, two: Values) -> Values:
+    return np.asarray((one + two) / 2, np.float32)
+
+
+def _mean_if_told(one: Values | None, two: Values | None) -> Values | None:
+    return None if one is None or two is None else _mean(one, two)

@@ -64,16 +64,14 @@ def _tinted(picture: Colour, share: Share) -> Colour:
 
 def _scale(width: int, limit: float) -> Colour:
     """Return a bar of the colours over grey, with what its ends and its middle stand for."""
-    font = _font(width)
-    bar = np.full((font.size, width - 2 * font.size, 3), _GREY, np.uint8)
-    share = np.broadcast_to(np.linspace(-1, 1, bar.shape[1], dtype=np.float32), bar.shape[:2])
-    strip = Pillow.new("RGB", (width, round(3.2 * font.size)), STRIP_COLOUR)
-    strip.paste(Pillow.fromarray(_tinted(bar, share)), (font.size, round(0.6 * font.size)))
-    draw, y = ImageDraw.Draw(strip), round(2.5 * font.size)
-    ends = (
-        (font.size, f"against {-limit:.2f}", "lm"),
-        (width - font.size, f"{limit:+.2f} for", "rm"),
-    )
+    size = _font_size(width)
+    font, long = load_font(size), width - 2 * size
+    share = np.broadcast_to(np.linspace(-1, 1, long).astype(np.float32), (size, long))
+    bar = _tinted(np.full((size, long, 3), _GREY, np.uint8), share)
+    strip = Pillow.new("RGB", (width, round(3.2 * size)), STRIP_COLOUR)
+    strip.paste(Pillow.fromarray(bar), (size, round(0.6 * size)))
+    draw, y = ImageDraw.Draw(strip), round(2.5 * size)
+    ends = ((size, f"against {-limit:.2f}", "lm"), (width - size, f"{limit:+.2f} for", "rm"))
     for x, text, anchor in (*ends, (width // 2, "0", "mm")):
         draw.text((x, y), text, fill=TEXT_COLOUR, font=font, anchor=anchor)
     return np.asarray(strip)
@@ -93,14 +91,14 @@ def _sum_in_words(found: MalignancyMap) -> str:
 
 def _text(width: int, text: str) -> Colour:
     """Return a strip with a text in as many lines as it needs."""
-    font = _font(width)
-    lines = _wrapped(text, font, width - 2 * font.size)
-    height = round(1.35 * font.size)
-    strip = Pillow.new("RGB", (width, height * len(lines) + font.size), STRIP_COLOUR)
+    size = _font_size(width)
+    font, height = load_font(size), round(1.35 * size)
+    lines = _wrapped(text, font, width - 2 * size)
+    strip = Pillow.new("RGB", (width, height * len(lines) + size), STRIP_COLOUR)
     draw = ImageDraw.Draw(strip)
     for number, line in enumerate(lines):
-        y = number * height + round(0.3 * font.size)
-        draw.text((font.size, y), line, fill=TEXT_COLOUR, font=font)
+        place = (size, number * height + round(0.3 * size))
+        draw.text(place, line, fill=TEXT_COLOUR, font=font)
     return np.asarray(strip)
 
 
@@ -115,5 +113,5 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     return lines
 
 
-def _font(width: int) -> ImageFont.FreeTypeFont:
-    return load_font(max(11, math.ceil(width / 42)))
+def _font_size(width: int) -> int:
+    return max(11, math.ceil(width / 42))

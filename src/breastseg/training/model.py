@@ -16,22 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from breastseg.core.calibration import Calibration
 from breastseg.core.errors import RecipeError, RunFolderError
 from breastseg.core.image import Image, Pixels
 from breastseg.core.recipe import Recipe, parse_recipe
 from breastseg.core.split_recipe import Folds
 from breastseg.inference.class_activation import MalignancyMap
+from breastseg.inference.mean_answers import mean_classes, mean_map, mean_probability
 from breastseg.inference.runtime import Device, Precision
-from breastseg.inference.segment import (
-    ClassProbability,
-    ImageAnswer,
-    Prediction,
-    Segmenter,
-    find,
-)
+from breastseg.inference.segment import ImageAnswer, Prediction, Segmenter, find
 from breastseg.io.atomic import write_json
 from breastseg.networks.classification import MALIGNANT
 from breastseg.training.checkpoint import Run, open_run
@@ -313,7 +306,7 @@ class OpenModel:
 
     def probability(self, image: Image) -> Pixels:
         """Return the mean of the members' calibrated lesion probabilities, in [0, 1]."""
-        return _mean([member.probability(image) for member in self.members])
+        return mean_map([member.probability(image) for member in self.members])
 
     def probabilities(self, image: Image, *, sha256: str) -> tuple[Pixels, Pixels]:
         """Return the lesion probabilities of an image, calibrated and as the networks gave them.
@@ -325,28 +318,7 @@ class OpenModel:
         """
         maps = [member.probabilities(image) for member in self._members(sha256)]
         calibrated, raw = zip(*maps, strict=True)
-        return _mean(calibrated), _mean(raw)
-
-
-def mean_probability(answers: Sequence[ImageAnswer]) -> Pixels:
-    """Return the mean of the calibrated lesion probabilities of several networks."""
-    return _mean([answer.probability() for answer in answers])
-
-
-def mean_maps(answers: Sequence[ImageAnswer]) -> tuple[Pixels, Pixels]:
-    """Return the mean lesion probability of several networks, after and before temperatures."""
-    calibrated, raw = zip(*(answer.maps() for answer in answers), strict=True)
-    return _mean(calibrated), _mean(raw)
-
-
-def mean_classes(answers: Sequence[ImageAnswer]) -> ClassProbability:
-    """Return the mean probability of each class of the image; empty where none is told."""
-    told = [answer.classes for answer in answers]
-    return {name: statistics.fmean(each[name] for each in told) for name in told[0]}
-
-
-def _mean(maps: Sequence[Pixels]) -> Pixels:
-    return maps[0] if len(maps) == 1 else np.asarray(np.mean(maps, axis=0), np.float32)
+        return mean_map(calibrated), mean_map(raw)
 
 
 def open_model(path: Path) -> Model:

@@ -15,9 +15,10 @@ from breastseg.datasets.cases import CaseFiles, read_case
 from breastseg.evaluation.baselines import ALL_BACKGROUND, ConstantMask
 from breastseg.evaluation.case_score import CaseScore, score_case
 from breastseg.evaluation.overlap import Mask
+from breastseg.inference.mean_answers import mean_classes, mean_maps
 from breastseg.inference.segment import Prediction, find
 from breastseg.inference.segment_volume import VolumePrediction, VolumeSegmenter
-from breastseg.training.model import Model, OpenModel, mean_classes, mean_maps
+from breastseg.training.model import Model, OpenModel
 from breastseg.workflows.evidence import Evidence
 from breastseg.workflows.volume_evidence import VolumeEvidence
 

@@ -13,6 +13,7 @@ from matplotlib import pyplot
 from PIL import Image as Pillow
 
 import breastseg
+from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.errors import (
     GeometryError,
     ImageFileError,
@@ -21,9 +22,10 @@ from breastseg.core.errors import (
 )
 from breastseg.core.image import Image
 from breastseg.io.nifti import read_nifti, write_nifti
+from breastseg.training.checkpoint import open_run
 from breastseg.workflows.predict import predict
 from tests.bright_network import bright_recipe, write_bright_run
-from tests.bright_pictures import make_run, picture
+from tests.bright_pictures import TELLING_RECIPE, make_run, picture
 from tests.crude_chest import IN_RIGHT_BREAST, crude_chest, with_lesion
 from tests.made_series import write_ct
 
@@ -237,6 +239,41 @@ def test_a_ct_in_memory_is_its_file(ct_model, series, tmp_path):
     nothing = ct_model.predict(crude_chest())
     assert nothing.lesions == ()
     assert nothing.overlay().ndim == 3
+
+
+def test_what_explains_a_picture_is_on_its_grid(scan, tmp_path):
+    run = make_run(tmp_path / "run", recipe=TELLING_RECIPE)
+    guarantee = ConformalThreshold(threshold=0.001, alpha=0.1, tolerance=0.1, num_groups=20)
+    open_run(run).save_calibration(Calibration(outer=guarantee, operating_threshold=0.5))
+    found = breastseg.load(run, threads=1).predict(scan)
+    assert found.outer_mask.shape == found.malignancy_map.shape == (40, 60)
+    assert found.outer_mask[found.mask].all()
+    assert found.inner_mask is None
+    assert not found.abstains
+    assert found.malignancy_map.dtype == np.float32
+    inside, outside = (
+        found.malignancy_map[each].mean() for each in (found.mask, ~found.outer_mask)
+    )
+    assert inside > 10 * outside >= 0
+    odds = np.log(found.classes["malignant"] / found.classes["benign"])
+    assert found.malignancy.score == pytest.approx(odds, abs=1e-4)
+    predict([scan], model=run, output=tmp_path / "out", threads=1, explain=True)
+    folder = tmp_path / "out" / "scan"
+    np.testing.assert_array_equal(found.overlay(), np.asarray(Pillow.open(folder / "overlay.png")))
+    picture = np.asarray(Pillow.open(folder / "malignancy.png"))
+    np.testing.assert_array_equal(found.malignancy_overlay(), picture)
+    np.testing.assert_array_equal(
+        found.plot(malignancy=True).axes[0].images[0].get_array(), picture
+    )
+    pyplot.close("all")
+
+
+def test_without_guarantee_and_classes_there_is_nothing_to_explain(scan, model):
+    found = model.predict(scan)
+    assert found.outer_mask is found.inner_mask is found.malignancy is found.malignancy_map is None
+    assert not found.abstains
+    with pytest.raises(InputError, match="tells no class malignant"):
+        found.plot(malignancy=True)
 
 
 def test_models_refuse_scans_of_the_other_kind(model, ct_model, scan, series):

@@ -18,8 +18,8 @@ RECIPE = Recipe(
 class FakeRuntime:
     """Takes the image for its logits, times a factor; of classes it says what it is told to."""
 
-    def __init__(self, factor=4.0, class_logits=None):
-        self.factor, self.class_logits = factor, class_logits
+    def __init__(self, factor=4.0, class_logits=None, class_map=None):
+        self.factor, self.class_logits, self.class_map = factor, class_logits, class_map
         self.shapes = []
 
     def logits(self, images):
@@ -29,7 +29,8 @@ class FakeRuntime:
         self.shapes.append(images.shape)
         told = self.class_logits
         classes = None if told is None else np.array([told], np.float32)
-        return NetworkOutput(images * np.float32(self.factor), classes)
+        of_classes = None if self.class_map is None else np.array([self.class_map], np.float32)
+        return NetworkOutput(images * np.float32(self.factor), classes, of_classes)
 
 
 def image_of(pixels, affine=None):
@@ -164,6 +165,19 @@ def test_classes_of_the_image_are_divided_by_their_own_temperature():
     softened = Segmenter(TELLING, runtime, 3.0, 2.0).predict("case", image)
     assert softened.classes == pytest.approx({"normal": 0.25, "benign": 0.25, "malignant": 0.5})
     assert Segmenter(RECIPE, FakeRuntime()).predict("case", image).classes == {}
+
+
+def test_the_map_of_malignancy_adds_up_to_the_calibrated_log_odds():
+    image = image_of(disc(32, 32, (16, 16), 5))
+    class_map = np.random.default_rng(0).normal(size=(3, 16, 16))
+    logits = class_map.mean(axis=(1, 2)) + np.array([0.5, 0.25, -1])
+    segmenter = Segmenter(TELLING, FakeRuntime(class_logits=logits, class_map=class_map), 3.0, 2.0)
+    found = segmenter.predict("case", image)
+    odds = np.log(found.classes["malignant"] / found.classes["benign"])
+    assert found.malignancy.score == pytest.approx(odds, abs=1e-5)
+    assert found.malignancy.places.sum() + found.malignancy.bias == pytest.approx(odds, abs=1e-5)
+    assert found.malignancy.bias == pytest.approx((-1 - 0.25) / 2, abs=1e-5)
+    assert Segmenter(RECIPE, FakeRuntime()).predict("case", image).malignancy is None
 
 
 def test_class_logits_that_are_not_finite_are_told():

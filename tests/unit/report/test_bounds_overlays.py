@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 
-from breastseg.core.calibration import Bounds
+from breastseg.core.calibration import Bounds, Calibration, ConformalThreshold
 from breastseg.core.errors import GeometryError
-from breastseg.report.bounds_overlays import INNER_COLOUR, OUTER_COLOUR, bounds_jpeg, draw_bounds
+from breastseg.report.bounds_overlays import (
+    INNER_COLOUR,
+    OUTER_COLOUR,
+    bounds_jpeg,
+    draw_bounds,
+    draw_prediction,
+    guarantees_in_words,
+)
 from breastseg.report.overlays import MODEL_COLOUR, READER_COLOUR
 
 PIXELS = np.random.default_rng(0).uniform(0, 200, (60, 80)).astype(np.float32)
@@ -60,6 +67,33 @@ def test_what_has_no_guarantee_is_not_drawn():
 def test_a_bound_of_another_shape_is_refused():
     with pytest.raises(GeometryError, match="shape"):
         drawn(bounds(outer=np.zeros((1, 5, 5), bool)))
+
+
+def test_a_prediction_has_contours_where_something_is_guaranteed():
+    plain, both, unsure = (
+        draw_prediction(PIXELS, square(16)[0], (), given)
+        for given in (
+            None,
+            bounds(outer=square(8), inner=square(24)),
+            bounds(outer=square(1), inner=square(24), abstains=True),
+        )
+    )
+    assert colours_in(plain) == {"model"}
+    assert colours_in(both) == {"model", "outer", "inner"}
+    assert colours_in(unsure) == {"model", "inner"}
+    legend = both[576:]
+    assert colours_in(legend) == {"model", "outer", "inner"}
+
+
+def test_what_is_guaranteed_is_said_in_words():
+    outer, inner = (
+        ConformalThreshold(threshold=each, alpha=0.05, tolerance=0.2, num_groups=30)
+        for each in (0.1, None)
+    )
+    assert guarantees_in_words(Calibration(outer=outer, inner=inner)) == {
+        "outer": "outer, with 95% confidence: at least 80% of the lesion lies within it"
+    }
+    assert guarantees_in_words(Calibration()) == {}
 
 
 def test_the_picture_is_a_jpeg():

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from breastseg.core.lesion import find_lesions
 from breastseg.report.overlays import (
     MODEL_COLOUR,
     READER_COLOUR,
+    Line,
     draw_overlay,
-    overlay_png,
     thumbnail_jpeg,
     triptych_png,
 )
@@ -101,17 +102,40 @@ def test_lesions_are_numbered_inside_the_image_even_at_its_edge():
     assert changed[:, 1].min() > 600
 
 
-def test_the_legend_adds_a_strip_and_the_file_is_a_png():
+def test_the_legend_adds_a_strip():
     plain = draw_overlay(PIXELS, SQUARE, SQUARE, legend=False)
-    with Pillow.open(io.BytesIO(overlay_png(PIXELS, SQUARE, SQUARE))) as file:
-        assert (file.format, file.mode) == ("PNG", "RGB")
-        whole = np.asarray(file)
+    whole = draw_overlay(PIXELS, SQUARE, SQUARE)
     strip = whole[plain.shape[0] :]
     np.testing.assert_array_equal(whole[: plain.shape[0]], plain)
     assert painted(strip, MODEL_COLOUR).any()
     assert painted(strip, READER_COLOUR).any()
     silent = draw_overlay(PIXELS, np.zeros_like(SQUARE))[plain.shape[0] :]
     assert not painted(silent, READER_COLOUR).any()
+
+
+def test_a_legend_that_is_too_wide_has_several_rows_and_names_every_line():
+    colours = [(10 * number, 0, 200) for number in range(1, 5)]
+    others = [Line(mask=SQUARE, name="a name of some length", colour=each) for each in colours]
+    wide, narrow = (
+        draw_overlay(pixels, mask, others=[replace(each, mask=mask) for each in others])
+        for pixels, mask in ((PIXELS, SQUARE), (PIXELS[:, :30], SQUARE[:, :30]))
+    )
+    assert narrow.shape[0] - 768 > wide.shape[0] - 576 > 0
+    for colour in colours:
+        assert painted(narrow[768:], colour).any()
+
+
+def test_parts_that_are_smaller_than_a_line_asks_for_are_not_drawn():
+    speckled = SQUARE.copy()
+    speckled[5, 5] = True
+    line = Line(mask=speckled, name="x", colour=(1, 2, 3))
+    all_of_it, large = (
+        painted(draw_overlay(PIXELS, None, others=[each], legend=False, longer_side=800), (1, 2, 3))
+        for each in (line, replace(line, least=500))
+    )
+    assert all_of_it[:100, :100].any()
+    assert not large[:100, :100].any()
+    np.testing.assert_array_equal(all_of_it[150:], large[150:])
 
 
 def test_a_mask_of_another_shape_is_refused():

@@ -10,14 +10,15 @@ from breastseg.core.image import Case, Image
 from breastseg.core.lesion import find_lesions
 from breastseg.evaluation.case_score import score_case
 from breastseg.evaluation.scorecard import Contender, summarise, to_document
+from breastseg.io.raster import encode_png
 from breastseg.report.figures import training_curves
-from breastseg.report.overlays import overlay_png
+from breastseg.report.overlays import draw_overlay
 from breastseg.report.pages import PredictionEntry, prediction_page
 from breastseg.report.rendering import data_uri
 from breastseg.report.scorecard_page import Picture, scorecard_page
 
 SHAPE = (1, 30, 40)
-PNG = data_uri(overlay_png(np.zeros(SHAPE[1:], np.float32), None))
+PNG = data_uri(encode_png(draw_overlay(np.zeros(SHAPE[1:], np.float32), None)))
 
 
 class Elements(HTMLParser):

@@ -10,6 +10,7 @@ from breastseg.core.image import Image
 from breastseg.core.network_recipe import UNetSpec
 from breastseg.core.recipe import Preprocessing, Recipe
 from breastseg.datasets.splits import DataSplit
+from breastseg.inference.mean_answers import mean_classes
 from breastseg.inference.segment import ImageAnswer, Segmenter
 from breastseg.networks.spec import weight_table
 from breastseg.training.checkpoint import create_run
@@ -17,7 +18,6 @@ from breastseg.training.model import (
     Plan,
     is_ensemble,
     load_model,
-    mean_classes,
     open_model,
     read_plan,
 )

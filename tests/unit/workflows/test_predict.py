@@ -15,11 +15,13 @@ from PIL import Image as Pillow
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
+from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.errors import InputError, LayoutError, OutputError, RunFolderError
 from breastseg.core.series import series_case_id
 from breastseg.inference.runtime import OpenVinoRuntime
+from breastseg.training.checkpoint import open_run
 from breastseg.workflows.predict import predict
-from tests.bright_pictures import make_run, picture
+from tests.bright_pictures import TELLING_RECIPE, make_run, picture
 from tests.dicom_phantom import base_dataset, put, set_pixels, write_series
 
 ULTRASOUND_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
@@ -423,12 +425,86 @@ def test_neither_framework_nor_what_only_volumes_need_is_imported(scans, run, tm
         f"output=Path({str(tmp_path / 'out')!r}), threads=1); "
         "print([name for name in ('torch', 'tensorflow', 'keras', 'pydicom', 'highdicom', "
         "'nibabel', 'matplotlib', 'scipy.stats', 'breastseg.training.fit', "
-        "'breastseg.inference.segment_volume') if name in sys.modules])"
+        "'breastseg.inference.segment_volume', 'breastseg.report.malignancy_overlays') "
+        "if name in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert found.strip() == "[]"
+
+
+# --- explanations -----------------------------------------------------------------------------
+
+OUTER_GREEN, INNER_PINK = (64, 214, 160), (240, 150, 205)
+
+
+def calibrate(run, outer, inner):
+    guarantees = {
+        name: ConformalThreshold(threshold=each, alpha=0.1, tolerance=0.1, num_groups=20)
+        for name, each in (("outer", outer), ("inner", inner))
+    }
+    open_run(run).save_calibration(Calibration(operating_threshold=0.5, **guarantees))
+
+
+def colours_of(path):
+    return {tuple(each) for each in np.asarray(Pillow.open(path)).reshape(-1, 3)}
+
+
+def test_a_model_with_guarantees_draws_its_contours_and_says_what_they_mean(scans, run, tmp_path):
+    plain = go(scans, run, tmp_path / "plain")
+    calibrate(run, outer=0.001, inner=0.9)
+    result = go(scans, run, tmp_path / "out")
+    before, after = (
+        colours_of(each.output / "a" / "overlay.png") & {OUTER_GREEN, INNER_PINK}
+        for each in (plain, result)
+    )
+    assert (before, after) == (set(), {OUTER_GREEN, INNER_PINK})
+    (case, *_) = json.loads(result.index_path.read_text())["cases"]
+    assert case["bounds"]["outer_px"] > case["lesions"][0]["area_px"] > case["bounds"]["inner_px"]
+    assert case["bounds"]["abstains"] is False
+    sentence = "outer, with 90% confidence: at least 90% of the lesion lies within it"
+    assert sentence in result.report_path.read_text()
+    assert sentence not in plain.report_path.read_text()
+    assert "bounds" not in json.loads(plain.index_path.read_text())["cases"][0]
+
+
+def test_a_model_that_abstains_says_not_sure(scans, run, tmp_path):
+    calibrate(run, outer=0.0, inner=None)
+    result = go(scans, run, tmp_path / "out")
+    (case, *_) = json.loads(result.index_path.read_text())["cases"]
+    assert case["bounds"] == {"outer_px": 40 * 60, "inner_px": None, "abstains": True}
+    assert "Not sure: the outer contour" in result.report_path.read_text()
+
+
+def test_the_picture_of_malignancy_is_drawn_on_request_also_of_what_was_done(scans, tmp_path):
+    run, output = make_run(tmp_path / "telling", recipe=TELLING_RECIPE), tmp_path / "out"
+    plain = go(scans, run, output)
+    assert not (output / "a" / "malignancy.png").exists()
+    assert "malignancy" not in json.loads(plain.index_path.read_text())["cases"][0]
+    go(scans, run, output, explain=True)
+    (case, *_) = json.loads(plain.index_path.read_text())["cases"]
+    told = case["malignancy"]
+    shares = case["classes"]
+    assert told["against"] == "benign"
+    assert told["score"] == pytest.approx(np.log(shares["malignant"] / shares["benign"]), abs=1e-3)
+    assert told["bias"] == -1
+    made = (output / "a" / "malignancy.png").read_bytes()
+    again = go(scans, run, output)
+    assert all(case.reused for case in again.cases)
+    page = again.report_path.read_text()
+    assert page.count('malignancy.png"><img') == 3
+    assert "no proof of cancer" in page
+    assert (output / "a" / "malignancy.png").read_bytes() == made
+    go(scans, run, output, overwrite=True)
+    assert not (output / "a" / "malignancy.png").exists()
+    assert "malignancy.png" not in plain.report_path.read_text()
+
+
+def test_a_model_without_the_class_malignant_refuses_to_explain(scans, run, tmp_path):
+    with pytest.raises(InputError, match="tells no class of that name"):
+        go(scans, run, tmp_path / "out", explain=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_several_threads_write_the_same_files(run, tmp_path):
