@@ -57,7 +57,8 @@ def models_show(
 ) -> None:
     """Print the card of a model: what made it, how good it was, what must be known of it."""
     from breastseg.training.shipped import resolve_model
-    from breastseg.workflows.slim_model import card_lines, card_of
+    from breastseg.workflows.model_card import card_lines
+    from breastseg.workflows.slim_model import card_of
 
     card = card_of(resolve_model(name))
     show_values(card if as_json else card_lines(card), as_json=as_json)

@@ -32,6 +32,20 @@ def export(
     description: Annotated[
         str, typer.Option(metavar="TEXT", help="For the card of a model: what it is for.")
     ] = "",
+    about: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For the card of a model, in Markdown: data and licences, intended use, failures.",
+        ),
+    ] = None,
+    scorecard: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="For the card of a model: what evaluate wrote of this run; repeatable.",
+        ),
+    ] = None,
     half: Annotated[
         bool, typer.Option("--half", help="Of a model: weights in float16, half the size.")
     ] = False,
@@ -60,7 +74,7 @@ def export(
     nothing is written and the exit code is 3. Such a model runs on CPUs, through OpenVINO.
 
         breastseg export runs/mine --output model.onnx
-        breastseg export runs/mine --format model --output my-model
+        breastseg export runs/mine --format model --scorecard runs/mine/scorecard --output my-model
         breastseg export runs/mine --int8 --output my-fast-model
     """
     if int8:
@@ -76,7 +90,14 @@ def export(
     if kind is ExportFormat.MODEL:
         from breastseg.workflows.slim_model import slim_model
 
-        written = slim_model(run, output, description=description, half=half)
+        written = slim_model(
+            run,
+            output,
+            description=description,
+            about=about,
+            scorecards=scorecard or [],
+            half=half,
+        )
     else:
         from breastseg.workflows.export import export as workflow
 

@@ -288,7 +288,8 @@ def info(run: RunFolder, as_json: AsJson = False) -> None:
     from breastseg.training.model import is_ensemble
     from breastseg.training.shipped import resolve_model
     from breastseg.workflows import cross_validate, train
-    from breastseg.workflows.slim_model import card_lines, card_of, is_model
+    from breastseg.workflows.model_card import card_lines
+    from breastseg.workflows.slim_model import card_of, is_model
 
     run = resolve_model(run)
     if is_model(run):

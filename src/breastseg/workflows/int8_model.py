@@ -22,6 +22,7 @@ from breastseg.training.int8_file import save_int8
 from breastseg.training.model import is_ensemble
 from breastseg.workflows.calibrate import onnx_of, require_own_images
 from breastseg.workflows.int8_check import Agreement, compare_on, speed_of
+from breastseg.workflows.model_card import Told
 from breastseg.workflows.progress import Reading, silent_reading
 from breastseg.workflows.slim_model import begin_model, finish_model
 
@@ -93,7 +94,7 @@ def int8_model(
     }
     slim = begin_model(opened, output)
     save_int8(output, network, figures)
-    finish_model(slim, opened, description)
+    finish_model(slim, opened, Told(description=description))
     return Int8Export(model=output, figures=figures)
 
 

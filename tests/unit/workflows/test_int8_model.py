@@ -16,8 +16,9 @@ from breastseg.workflows import int8_model as workflow
 from breastseg.workflows.calibrate import onnx_of
 from breastseg.workflows.export import export
 from breastseg.workflows.int8_model import drawn_evenly, int8_model
+from breastseg.workflows.model_card import card_lines
 from breastseg.workflows.predict import predict
-from breastseg.workflows.slim_model import card_lines, card_of, slim_model
+from breastseg.workflows.slim_model import card_of, slim_model
 from tests.bright_network import bright_recipe, write_bright_run
 from tests.bright_pictures import RECIPE, bright_finder, make_run_on, picture, write_busi
 
