@@ -4,14 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
-# Python of an environment with MONAI, for make bench: see benchmarks/volumes.py; may be empty.
+# Pythons of environments with MONAI and with nnunetv2, for make bench: see benchmarks/volumes.py
+# and benchmarks/nnunet.py; may be empty.
 PEER ?=
+NNUNET ?=
 export MPLBACKEND := Agg
 
 .PHONY: help demo test test-dicom check format docs bench clean
 
 help:
-	@echo "make demo    phantoms, training in both frameworks, scorecard, reports; a CT: about 2 minutes"
+	@echo "make demo    the models that ship, on phantoms; training in both frameworks: about 2 minutes"
 	@echo "make test    make check, then the tests: about 13 minutes"
 	@echo "make test-dicom  DICOM results against dciodvfy, dcmqi, PixelMed and Orthanc, where installed"
 	@echo "make check   format, lint, types, import rules, docs"
@@ -30,17 +32,19 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@rm -rf $(DEMO)
 	$(BIN)/breastseg phantom ultrasound --output $(DEMO)/phantoms --num-cases 120
+	$(BIN)/breastseg predict $(DEMO)/phantoms --model ultrasound --explain --output $(DEMO)/ultrasound
+	$(BIN)/breastseg phantom ct --output $(DEMO)/chest --num-cases 1 --num-lesions 2
+	$(BIN)/breastseg predict $(DEMO)/chest --model ct-demo --output $(DEMO)/ct
 	$(BIN)/breastseg train $(DEMO)/phantoms --recipe smoke --framework pytorch --output $(DEMO)/pytorch
 	$(BIN)/breastseg train $(DEMO)/phantoms --recipe smoke --framework tensorflow --output $(DEMO)/tensorflow
 	$(BIN)/breastseg predict $(DEMO)/phantoms --model $(DEMO)/tensorflow --output $(DEMO)/predictions
 	$(BIN)/breastseg evaluate $(DEMO)/pytorch $(DEMO)/phantoms --against $(DEMO)/tensorflow
-	$(BIN)/breastseg phantom ct --output $(DEMO)/chest --num-cases 1 --num-lesions 2
-	$(BIN)/breastseg predict $(DEMO)/chest --model ct-demo --output $(DEMO)/ct
 	@echo
 	@echo "Phantoms, not patients: these figures show that the parts work together, nothing more."
-	@echo "Score of both:    $(DEMO)/pytorch/scorecard/scorecard.html"
-	@echo "Lesions found in: $(DEMO)/predictions/report.html"
-	@echo "... in a CT:      $(DEMO)/ct/report.html"
+	@echo "The models that ship, on phantom ultrasound: $(DEMO)/ultrasound/report.html"
+	@echo "                      and on a phantom CT:   $(DEMO)/ct/report.html"
+	@echo "Two networks trained here, their scores:     $(DEMO)/pytorch/scorecard/scorecard.html"
+	@echo "                   and what one of them finds: $(DEMO)/predictions/report.html"
 
 # Two processes or more halve the time; with --dist loadfile a fixture of a file is made once.
 PYTEST_PROCESSES ?= -n logical --maxprocesses 4 --dist loadfile
@@ -68,6 +72,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/nnunet.py --peer "$(NNUNET)"
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/volumes.py --peer "$(PEER)"

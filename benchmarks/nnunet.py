@@ -22,6 +22,10 @@ from typing import Any
 Command = Callable[[Path, Path], list[str]]
 _CONV, _NORM, _ACTIVATION = "conv.Conv2d", "instancenorm.InstanceNorm2d", "LeakyReLU"
 _FEATURES = [32, 64, 128, 256, 512, 512, 512]
+_INTENSITIES = {"mean": 60.0, "median": 50.0, "std": 40.0, "min": 0.0, "max": 255.0} | {
+    "percentile_00_5": 0.0,
+    "percentile_99_5": 200.0,
+}
 _RESAMPLING = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
 
 
@@ -78,7 +82,7 @@ def plans() -> dict[str, Any]:
         "configurations": {"2d": configuration},
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {},
+        "foreground_intensity_properties_per_channel": {"0": _INTENSITIES},
     }
 
 

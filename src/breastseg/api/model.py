@@ -9,12 +9,12 @@ from breastseg.api.scan import Scan, Source, Spacing, only_source_of, read_sourc
 from breastseg.core.lesion import check_threshold
 from breastseg.inference.runtime import Device, Precision
 from breastseg.training.model import OpenModel, load_model, open_model
-from breastseg.training.shipped import resolve_model
+from breastseg.training.shipped import DEFAULT_MODEL, resolve_model
 from breastseg.workflows.streaming import cases_at_once, in_order
 
 
 def load(
-    model_or_run: str | os.PathLike[str],
+    model_or_run: str | os.PathLike[str] = DEFAULT_MODEL,
     *,
     threads: int | None = None,
     device: Device = "cpu",

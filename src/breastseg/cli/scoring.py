@@ -22,6 +22,7 @@ from breastseg.cli.shifting import (
     evaluate_shift,
     require_on_alone,
 )
+from breastseg.training.shipped import DEFAULT_MODEL
 
 
 def evaluate(
@@ -205,8 +206,8 @@ def predict(
             metavar="RUN|NAME",
             help="A run, the folds of one, or a model that ships (`breastseg models list`).",
         ),
-    ],
-    output: Annotated[Path, typer.Option(help="Where the results go.")],
+    ] = Path(DEFAULT_MODEL),
+    output: Annotated[Path, typer.Option(help="Where the results go.")] = Path("results"),
     threshold: Threshold = None,
     threads: Threads = None,
     device: Annotated[DeviceName, typer.Option(help="cuda needs ONNX Runtime.")] = DeviceName.CPU,
@@ -240,8 +241,9 @@ def predict(
     Neither PyTorch nor TensorFlow is needed. A file that cannot be read fails alone, and the
     exit code is then 1. Repeat the command after an interruption: it goes on where it stopped.
 
-        breastseg predict scans/ --model runs/mine --output results
-        breastseg predict CT-SERIES/ --model runs/my-ct-model --output results
+        breastseg predict scan.png
+        breastseg predict scans/ --model runs/mine --output results/mine
+        breastseg predict CT-SERIES/ --model ct-demo --output results/ct
     """
     from breastseg.report.rendering import plural
     from breastseg.workflows import predict as workflow

@@ -14,6 +14,7 @@ from breastseg.core.recipe import (
     Schedule,
     read_recipe,
 )
+from breastseg.core.split_recipe import Split
 from breastseg.core.volume_recipe import VolumePreprocessing
 
 
@@ -68,9 +69,14 @@ def ultrasound_scratch() -> Recipe:
 
 
 def ultrasound_pretrained() -> Recipe:
-    """Breast ultrasound on a pretrained encoder, with the class of the image; not yet tuned."""
+    """Breast ultrasound on a pretrained encoder, with the class of the image: `ultrasound`.
+
+    The model that ships was trained by it on BUSI and BUS-BRA: 66 minutes on two cores beside
+    other work. None of its settings was tuned.
+    """
     return Recipe(
         name="ultrasound-pretrained",
+        split=Split(validation=0.05, calibration=0.1, test=0.15),
         preprocessing=Preprocessing(size=256),
         augmentation=Augmentation(
             flip=0.5,
@@ -100,7 +106,7 @@ def ultrasound_pretrained() -> Recipe:
         optimisation=Optimisation(
             learning_rate=1e-3,
             batch_size=8,
-            epochs=40,
+            epochs=27,
             ema_decay=0.998,
             schedule=Schedule(name="cosine", warmup_epochs=2),
         ),

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from breastseg.core.errors import RunFolderError
 
+DEFAULT_MODEL = "ultrasound"
+"""Of whoever names none: for pictures. CT has none, since `ct-demo` is a demonstration."""
 _WEIGHTS = "weights.safetensors"
 
 

@@ -20,11 +20,13 @@ def require_fit(case: CaseFiles, model: Model) -> None:
         read_any_image(case.image_path, case.frame)
         raise InputError(
             f"{case.image_path}: the model {model.path.name} is one for CT volumes, and this is a "
-            "picture. Give a DICOM CT series or a NIfTI volume, or choose a model for pictures."
+            "picture. Give a DICOM CT series or a NIfTI volume, or choose a model for pictures, "
+            "such as `ultrasound`."
         )
     raise InputError(
         f"{case.image_path}: the model {model.path.name} is one for pictures, and this is a CT "
-        "volume. Give pictures or DICOM ultrasound, or choose a model for CT volumes."
+        "volume. Give pictures or DICOM ultrasound, or choose a model for CT volumes; `ct-demo` "
+        "is a demonstration of one."
     )
 
 
