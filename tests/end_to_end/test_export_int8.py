@@ -67,6 +67,8 @@ def test_without_nncf_it_says_what_to_install(breastseg, run, tmp_path, monkeypa
         (["--int8", "--half"], "leave --format onnx, --half"),
         (["--int8", "--overwrite"], "--overwrite away"),
         (["--threads", "1"], "--data and --threads belong to --int8"),
+        (["--int8", "--about", "about.md"], "--about and --scorecard are of the float network"),
+        (["--scorecard", "scorecard"], "add --format model"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message, breastseg, run, tmp_path):

@@ -78,6 +78,11 @@ def export(
         breastseg export runs/mine --int8 --output my-fast-model
     """
     if int8:
+        if about is not None or scorecard:
+            raise InputError(
+                "--about and --scorecard are of the float network, which --int8 rounds: leave them "
+                "away. The card of a model in 8 bits has figures of its own."
+            )
         if kind is ExportFormat.ONNX or half or overwrite:
             raise InputError(
                 "--int8 writes a model into a new folder: leave --format onnx, --half and "
@@ -87,6 +92,8 @@ def export(
         return
     if data is not None or threads is not None:
         raise InputError("--data and --threads belong to --int8: nothing else needs images.")
+    if kind is not ExportFormat.MODEL and (about is not None or scorecard):
+        raise InputError("--about and --scorecard are for the card of a model: add --format model.")
     if kind is ExportFormat.MODEL:
         from breastseg.workflows.slim_model import slim_model
 

@@ -28,7 +28,10 @@ from breastseg.core.validation import problems
 from breastseg.core.volume_recipe import VolumePreprocessing
 
 SCHEMA_VERSION = 1
-_OF_IMAGES = ("shift", "elastic", "speckle", "shadow", "cutout")
+_OF_IMAGES = (
+    *("shift", "elastic", "speckle", "shadow", "cutout", "aspect", "tone", "depth_gain"),
+    *("margin", "marks", "lesion_free"),
+)
 """Fields of Augmentation that volumes do without."""
 
 

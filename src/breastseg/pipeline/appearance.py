@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from breastseg.core.recipe import Augmentation
+from breastseg.pipeline.preprocess import standardise
 
 Square = Float32[np.ndarray, "size size"]
 Paper = UInt8[np.ndarray, "size size"]
@@ -76,8 +77,7 @@ def black_margin(image: Square) -> Square:
     inside = image != 0
     if inside.all() or not inside.any():
         return image
-    dark = np.where(inside, image, image[inside].min())
-    return np.asarray((dark - dark.mean()) / max(float(dark.std()), 1e-6), np.float32)
+    return standardise(np.where(inside, image, image[inside].min()))
 
 
 def draw_marks(image: Square, stream: np.random.Generator) -> Square:

@@ -27,9 +27,13 @@ def lesion_free_part(
         stream: the case's own random numbers.
 
     Returns:
-        Image and an empty mask; both as they are where no part is large enough.
+        Image and an empty mask; both as they are where no part is large enough, or where the
+        picture is empty.
     """
-    beside = _beside(_box_of(image != 0), _box_of(mask > 0), image.shape[0])
+    inside = image != 0
+    if not inside.any():
+        return image, mask
+    beside = _beside(_box_of(inside), _box_of(mask > 0), image.shape[0])
     if not beside:
         return image, mask
     top, bottom, left, right = _some_of(

@@ -82,6 +82,22 @@ def between(interval: Mapping[str, float], form: str = ".3f") -> str:
     return f"{interval['low']:{form}} to {interval['high']:{form}}"
 
 
+def estimate(measured: Mapping[str, Any], digits: int, *, interval: bool = False) -> str:
+    """Return a figure of a scorecard with its unit, and with its interval where there is one.
+
+    >>> estimate({"value": 0.8, "interval": {"low": 0.75, "high": 0.85}}, 2, interval=True)
+    '0.80 [0.75, 0.85]'
+    """
+    if measured["value"] is None:
+        return "-"
+    text = f"{measured['value']:.{digits}f}"
+    text += f" {measured['unit']}" if measured.get("unit") else ""
+    if interval and measured["interval"]:
+        span = measured["interval"]
+        text += f" [{span['low']:.{digits}f}, {span['high']:.{digits}f}]"
+    return text
+
+
 def p_value(value: float) -> str:
     """Return a p-value as it is printed; a small one is not spelt out."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from breastseg.report.rendering import estimate
 from breastseg.report.search_figures import plain, short
 
 _PROPORTIONS = ("sensitivity", "specificity")
@@ -30,10 +31,10 @@ def print_scorecard(document: Mapping[str, Any]) -> None:
         summary = row["summary"]
         table.add_row(
             row["name"],
-            _figure(summary["dice"], 3, interval=True),
-            _figure(summary["dice_median"], 3),
-            ", ".join(_figure(each, 1) for each in summary["hd95"]) or "-",
-            *(_figure(summary[key], 2) for key in _PROPORTIONS),
+            estimate(summary["dice"], 3, interval=True),
+            estimate(summary["dice_median"], 3),
+            ", ".join(estimate(each, 1) for each in summary["hd95"]) or "-",
+            *(estimate(summary[key], 2) for key in _PROPORTIONS),
         )
     console.print(table)
     console.print(
@@ -63,17 +64,17 @@ def _further_lines(document: Mapping[str, Any]) -> Iterator[str]:
 def _source_lines(document: Mapping[str, Any]) -> Iterator[str]:
     """Say how the model does on each data set of a collection, which the mean can hide."""
     for name, part in (document.get("by_source") or {}).items():
-        told = f"{name}: Dice {_figure(part['dice'], 3, interval=True)}"
-        sure = ", ".join(f"{key[:4]}. {_figure(part[key], 2)}" for key in _PROPORTIONS)
+        told = f"{name}: Dice {estimate(part['dice'], 3, interval=True)}"
+        sure = ", ".join(f"{key[:4]}. {estimate(part[key], 2)}" for key in _PROPORTIONS)
         yield escape(f"  {told}, {sure}, {part['num_images']} images")
 
 
 def _class_line(classes: Mapping[str, Any]) -> str:
     """Say how well the class of the whole image is told."""
-    told = f"Class of the whole image: right in {_figure(classes['accuracy'], 2, interval=True)}"
+    told = f"Class of the whole image: right in {estimate(classes['accuracy'], 2, interval=True)}"
     if classes["malignant_auc"]["value"] is None:
         return escape(f"{told} of {classes['num_images']} images.")
-    auc = _figure(classes["malignant_auc"], 3, interval=True)
+    auc = estimate(classes["malignant_auc"], 3, interval=True)
     return escape(
         f"{told} of {classes['num_images']} images; malignant ({classes['num_malignant']}) "
         f"against benign ({classes['num_benign']}): AUC {auc}."
@@ -96,14 +97,14 @@ def _volume_lines(document: Mapping[str, Any], volumes: Mapping[str, Any]) -> It
     rate = "as masks" if froc is None else f"at {volumes['rate']:g} false positive per volume"
     yield f"  ({rate}; goal: {volumes['goal']:.2f} of the first)"
     if volumes["num_lesion_free"]:
-        figure = _figure(volumes["false_positives_per_lesion_free"], 2, interval=True)
+        figure = estimate(volumes["false_positives_per_lesion_free"], 2, interval=True)
         yield f"False positives per lesion-free volume, of {volumes['num_lesion_free']}: {figure}"
 
 
 def _counted(share: Mapping[str, Any]) -> str:
     if share["value"] is None:
         return "none among these"
-    return f"{share['num_found']} of {share['num_cases']}, {_figure(share, 2, interval=True)}"
+    return f"{share['num_found']} of {share['num_cases']}, {estimate(share, 2, interval=True)}"
 
 
 def _inflation_lines(inflation: Mapping[str, Any]) -> str:
@@ -126,7 +127,7 @@ def _inflation_lines(inflation: Mapping[str, Any]) -> str:
 
 
 def _mean_dice(mean: Mapping[str, Any]) -> str:
-    return _figure({"value": mean["dice"], "interval": mean["interval"]}, 3, interval=True)
+    return estimate({"value": mean["dice"], "interval": mean["interval"]}, 3, interval=True)
 
 
 def _span(gap: Mapping[str, Any]) -> str:
@@ -153,7 +154,7 @@ def print_search(document: Mapping[str, Any], *, most: int = 20) -> None:
             str(row["rank"] or row["state"]),
             str(row["number"]),
             ", ".join(told),
-            _figure({"value": row["dice"], "interval": row["interval"]}, 3, interval=True),
+            estimate({"value": row["dice"], "interval": row["interval"]}, 3, interval=True),
             str(row["epochs"]),
             f"{row['seconds']:.0f} s",
         )
@@ -169,8 +170,8 @@ def _gap_lines(document: Mapping[str, Any]) -> str:
         return f"Selection gap: not known yet: {document['selection_gap_missing']}."
     lines = [
         f"The winner, trial {document['winner']}, at the original resolution:",
-        f"  validation, where it was chosen  Dice {_figure(gap['validation'], 3, interval=True)}",
-        f"  test, which no trial saw         Dice {_figure(gap['test'], 3, interval=True)}",
+        f"  validation, where it was chosen  Dice {estimate(gap['validation'], 3, interval=True)}",
+        f"  test, which no trial saw         Dice {estimate(gap['test'], 3, interval=True)}",
         f"  selection gap: validation minus test  {_signed(gap)}",
     ]
     if constant := gap["constant_mask"]:
@@ -193,17 +194,6 @@ def _difference(row: Mapping[str, Any]) -> str:
         f"p = {difference['p_value']:.3g}, {difference['num_cases']} images in "
         f"{difference['num_groups']} groups"
     )
-
-
-def _figure(estimate: Mapping[str, Any], digits: int, *, interval: bool = False) -> str:
-    if estimate["value"] is None:
-        return "-"
-    text = f"{estimate['value']:.{digits}f}"
-    text += f" {estimate['unit']}" if estimate.get("unit") else ""
-    if interval and estimate["interval"]:
-        span = estimate["interval"]
-        text += f" [{span['low']:.{digits}f}, {span['high']:.{digits}f}]"
-    return text
 
 
 def sparkline(values: Sequence[float], *, width: int = 40) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from breastseg.core.errors import InputError
 from breastseg.networks.spec import num_parameters
+from breastseg.report.rendering import estimate
 from breastseg.training.begun_from import told_beginning
 from breastseg.training.checkpoint import Run
 from breastseg.training.int8_file import int8_in_words, is_int8, read_int8_figures
@@ -185,10 +186,8 @@ def _row(name: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
 def _shown(figure: Mapping[str, Any] | None) -> str:
     if figure is None:
         return ""
-    digits, unit = (1, f" {figure['unit']}") if figure["unit"] else (3, "")
-    interval = "" if figure["low"] is None else f" [{figure['low']:.{digits}f}, "
-    end = "" if figure["high"] is None else f"{figure['high']:.{digits}f}]"
-    return f"{figure['value']:.{digits}f}{unit}{interval}{end}"
+    interval = None if figure["low"] is None else figure
+    return estimate({**figure, "interval": interval}, 1 if figure["unit"] else 3, interval=True)
 
 
 def card_page(card: Mapping[str, Any]) -> str:

@@ -30,9 +30,10 @@ def test_network_and_patch_must_agree(
         Recipe(network=network, volume=VolumePreprocessing(patch=patch))
 
 
-def test_changes_of_ultrasound_are_refused_for_volumes() -> None:
-    with pytest.raises(ValidationError, match=r"augmentation\.speckle"):
-        Recipe(network=DEEP, volume=VolumePreprocessing(), augmentation=Augmentation(speckle=0.1))
+@pytest.mark.parametrize("name", ["speckle", "aspect", "tone", "margin", "marks", "lesion_free"])
+def test_changes_of_ultrasound_are_refused_for_volumes(name: str) -> None:
+    with pytest.raises(ValidationError, match=rf"augmentation\.{name}"):
+        Recipe(network=DEEP, volume=VolumePreprocessing(), augmentation=Augmentation(**{name: 0.1}))
 
 
 def test_the_window_must_be_open() -> None:

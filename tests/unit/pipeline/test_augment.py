@@ -305,6 +305,12 @@ def test_a_lesion_that_fills_the_picture_stays(image):
     np.testing.assert_array_equal(target, everywhere)
 
 
+def test_an_empty_picture_has_no_lesion_free_part(mask):
+    changed, target = augment(np.zeros_like(mask), mask, Augmentation(lesion_free=1), stream())
+    np.testing.assert_array_equal(target, mask)
+    assert not changed.any()
+
+
 def test_lesion_free_parts_come_as_often_as_they_are_asked_for(image, mask):
     empty = [
         not augment(image, mask, Augmentation(lesion_free=0.3), stream(seed))[1].any()
