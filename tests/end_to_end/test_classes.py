@@ -2,8 +2,12 @@
 
 import csv
 import json
+import shutil
 
+import onnx
 import pytest
+
+from breastseg.training.model import load_model, open_model
 
 CLASSES = ("normal", "benign", "malignant")
 
@@ -32,6 +36,31 @@ def test_validation_and_calibration_know_the_classes(telling_run):
     fit = calibration["chosen_on"]["class_temperature"]
     assert fit["temperature"] == calibration["class_temperature"] > 0
     assert fit["nll_after"] <= fit["nll_before"]
+
+
+def test_doubt_that_there_is_a_lesion_weakens_findings_unless_one_says_no(
+    breastseg, telling_run, phantom_data, tmp_path
+):
+    """Training gates where the class normal is told; the ONNX file says so, too."""
+    assert json.loads((telling_run / "calibration.json").read_text())["gated"] is True
+    run = shutil.copytree(telling_run, tmp_path / "run")
+    found = {}
+    for option in ("--no-gate", "--gate"):
+        answer = breastseg("calibrate", run, phantom_data, option, "--threads", 1, "--json")
+        assert answer.code == 0, answer.told
+        (found[option],) = json.loads(answer.out)
+        (member,) = load_model(open_model(run), threads=1).members
+        assert member.gated is found[option]["gated"] is (option == "--gate")
+        told = {each.key: each.value for each in onnx.load(run / "model.onnx").metadata_props}
+        assert told.get("gate") == ("normal" if member.gated else None)
+    assert found["--gate"] == json.loads((telling_run / "calibration.json").read_text())
+    assert found["--gate"]["temperature"] != found["--no-gate"]["temperature"]
+
+
+def test_a_run_that_does_not_tell_normal_pictures_cannot_be_gated(breastseg, runs, phantom_data):
+    answer = breastseg("calibrate", runs["pytorch"], phantom_data, "--gate")
+    assert answer.code == 2
+    assert "--gate is for models that tell the class 'normal'" in answer.err
 
 
 def test_prediction_tells_the_probability_of_each_class(

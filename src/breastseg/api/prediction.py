@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self, cast
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
-from breastseg.core.calibration import Bounds
+from breastseg.core.calibration import Bounds, ClassProbability
 from breastseg.core.errors import InputError
 from breastseg.core.image import Image
 from breastseg.core.lesion import Lesion
@@ -87,7 +87,7 @@ class Prediction:
         return self.found.threshold
 
     @property
-    def classes(self) -> segment.ClassProbability:
+    def classes(self) -> ClassProbability:
         """The probability of each class of the whole picture; empty where the model tells none."""
         return self.found.classes if isinstance(self.found, segment.Prediction) else {}
 

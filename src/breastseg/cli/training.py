@@ -257,6 +257,14 @@ def calibrate(
             "often a little better, and twice as slow.",
         ),
     ] = False,
+    gate: Annotated[
+        bool | None,
+        typer.Option(
+            "--gate/--no-gate",
+            help="Whether doubt that a picture has a lesion at all makes its findings less sure.",
+            show_default="where the network tells the class normal",
+        ),
+    ] = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -273,7 +281,9 @@ def calibrate(
 
     log_to_terminal()
     with WorkBar() as bar:
-        found = workflow.calibrate(run, data, mirrored=mirror, threads=threads, reading=bar)
+        found = workflow.calibrate(
+            run, data, mirrored=mirror, gated=gate, threads=threads, reading=bar
+        )
     if as_json:
         typer.echo(json.dumps([each.to_document() for each in found], indent=2))
     hint(f"Score it with: {shlex.join(['breastseg', 'evaluate', str(run), 'DATA'])}")

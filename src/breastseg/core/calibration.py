@@ -4,6 +4,9 @@
   (Guo et al. 2017, section 4.2). It keeps the order of all pixels and leaves a half a half: the
   mask at 0.5 is the same with any temperature.
 - The class temperature does the same to the logits of the classes of whole images.
+- The gate multiplies the logits above 0 by the probability that the picture has a lesion at all,
+  which a network with the class `normal` tells. It moves no outline, but where no lesion is
+  expected a finding must be surer to be shown.
 - The operating threshold decides which findings are shown (core.lesion.find_lesions).
 - Two conformal thresholds bound the lesion from outside and from inside, with a guarantee; how
   they come about is in evaluation.conformal, what they mean in docs/reference/calibration.md.
@@ -31,6 +34,12 @@ ABSTAIN_ABOVE = 0.5
 """Share of the image: an outer mask of most of the image helps nobody."""
 
 _BELOW_HALF = np.nextafter(np.float32(0.5), np.float32(0))
+
+NORMAL = "normal"
+"""The class of a picture without a lesion, as BUSI and the recipes that ship call it."""
+
+ClassProbability = Mapping[str, float]
+"""Of each class of the whole image, in [0, 1], together 1; empty where none is told."""
 
 Values = Float32[np.ndarray, "..."]
 Mask = Bool[np.ndarray, "slices rows columns"]
@@ -89,6 +98,8 @@ class Calibration:
     abstain_above: share of the image that an outer mask may cover, in (0, 1].
     mirrored: whether all this is of answers averaged with those on the mirrored picture, which
         prediction then does too.
+    gated: whether all this is of logits that went through the gate, see apply_gate, as those of
+        a prediction then do too.
     chosen_on: figures on the calibration part that all this was chosen by, for people to read.
     """
 
@@ -99,6 +110,7 @@ class Calibration:
     class_temperature: float | None = None
     abstain_above: float = ABSTAIN_ABOVE
     mirrored: bool = False
+    gated: bool = False
     chosen_on: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,14 +138,13 @@ class Calibration:
         It is part of the name of a model. The operating threshold is not: it can be overridden,
         and stands beside the name wherever that does.
         """
-        if not self.is_fitted and self.temperature == 1 and not self.mirrored:
+        if not self.is_fitted and self.temperature == 1 and not self.mirrored and not self.gated:
             return ""
         parts = asdict(self)
         names = ["temperature", "outer", "inner", "abstain_above"]
         if self.class_temperature is not None:
             names.append("class_temperature")
-        if self.mirrored:
-            names.append("mirrored")
+        names += [name for name in ("mirrored", "gated") if parts[name]]
         return json.dumps({name: parts[name] for name in names}, sort_keys=True)
 
     def apply(self, probability: Values) -> Values:
@@ -191,6 +202,7 @@ class Calibration:
                 class_temperature=_number(document.get("class_temperature")),
                 abstain_above=float(document.get("abstain_above", ABSTAIN_ABOVE)),
                 mirrored=document.get("mirrored", False) is True,
+                gated=document.get("gated", False) is True,
                 chosen_on=dict(document.get("chosen_on") or {}),
                 **bounds,
             )
@@ -220,6 +232,25 @@ def apply_temperature(logits: Any, temperature: float) -> Values:
     with np.errstate(over="ignore", under="ignore"):  # infinite and 0 are right then
         probability = np.asarray(expit(logits / temperature), np.float32)
     return np.where(logits < 0, np.minimum(probability, _BELOW_HALF), probability)
+
+
+def apply_gate(logits: Values, classes: ClassProbability) -> Values:
+    """Multiply the logits above 0 by the probability that the picture has a lesion at all.
+
+    Logits of 0 and less stay, so that the mask at 0.5 is the same. That of a network which does
+    not tell the class `normal` is left as it is.
+
+    Args:
+        logits: of the pixels of one picture, before any temperature; array of any shape.
+        classes: calibrated.
+
+    >>> apply_gate(np.array([-2.0, 1.0, 4.0]), {"normal": 0.75, "benign": 0.25}).tolist()
+    [-2.0, 0.25, 1.0]
+    """
+    if NORMAL not in classes:
+        return logits
+    sure = np.asarray(1 - classes[NORMAL], logits.dtype)
+    return np.where(logits > 0, logits * sure, logits)
 
 
 def class_probability(logits: Values, temperature: float) -> Values:

@@ -30,7 +30,7 @@ from breastseg.core.volume_recipe import VolumePreprocessing
 SCHEMA_VERSION = 1
 _OF_IMAGES = (
     *("shift", "elastic", "speckle", "shadow", "cutout", "aspect", "tone", "depth_gain"),
-    *("margin", "marks", "lesion_free"),
+    *("margin", "marks", "lesion_free", "inpaint", "inpaint_beside"),
 )
 """Fields of Augmentation that volumes do without."""
 
@@ -65,6 +65,10 @@ class Augmentation(RecipePart):
     lesion_free: probability that a lesion image is replaced by a part of it without any lesion,
         where it has one large enough; pictures only. Its class is that of the lesion-free images
         of the training part, or unknown.
+    inpaint: probability that tissue of the same depth is painted over the lesions of a picture,
+        where they are small enough; it is then lesion-free, with the class that says so.
+    inpaint_beside: probability that a place beside the lesions is painted over the same way, so
+        that the paint is no sign of a lesion-free picture.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -86,6 +90,8 @@ class Augmentation(RecipePart):
     margin: Annotated[float, Field(ge=0, le=1)] = 0.0
     marks: Annotated[float, Field(ge=0, le=1)] = 0.0
     lesion_free: Annotated[float, Field(ge=0, le=1)] = 0.0
+    inpaint: Annotated[float, Field(ge=0, le=1)] = 0.0
+    inpaint_beside: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class Schedule(RecipePart):

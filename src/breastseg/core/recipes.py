@@ -96,7 +96,9 @@ def ultrasound_pretrained() -> Recipe:
             noise=0.15,
             margin=0.25,
             marks=0.3,
-            lesion_free=0.15,
+            lesion_free=0.1,
+            inpaint=0.5,
+            inpaint_beside=0.3,
         ),
         network=LiteUNetSpec(
             encoder="efficientnet-lite0", classes=("normal", "benign", "malignant")
@@ -106,7 +108,7 @@ def ultrasound_pretrained() -> Recipe:
         optimisation=Optimisation(
             learning_rate=1e-3,
             batch_size=8,
-            epochs=27,
+            epochs=30,
             ema_decay=0.998,
             schedule=Schedule(name="cosine", warmup_epochs=2),
         ),

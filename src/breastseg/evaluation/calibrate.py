@@ -3,13 +3,10 @@
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-import numpy as np
-
-from breastseg.core.calibration import Calibration, Values, apply_temperature
+from breastseg.core.calibration import Calibration, apply_temperature
 from breastseg.core.image import Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD
 from breastseg.evaluation.calibration import LogitHistogram, TemperatureFit, fit_temperature
-from breastseg.evaluation.classification import fit_class_temperature
 from breastseg.evaluation.conformal import (
     ALPHA,
     TOLERANCE,
@@ -107,15 +104,8 @@ def calibration_of(
     )
 
 
-def with_classes(calibration: Calibration, told: Iterable[tuple[Values, int]]) -> Calibration:
-    """Add the temperature of the classes of whole images.
-
-    Args:
-        told: of each image the logits of its classes before any temperature, and the number of
-            its class, or UNLABELLED.
-    """
-    logits, labels = zip(*told, strict=True)
-    fit = fit_class_temperature(np.stack(logits), np.array(labels))
+def with_classes(calibration: Calibration, fit: TemperatureFit) -> Calibration:
+    """Add the temperature of the classes of whole images."""
     return replace(
         calibration,
         class_temperature=fit.temperature,

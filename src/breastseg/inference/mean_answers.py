@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from breastseg.core.calibration import ClassProbability
 from breastseg.core.image import Pixels
-from breastseg.inference.segment import ClassProbability, ImageAnswer
+from breastseg.inference.segment import ImageAnswer
 
 
 def mean_probability(answers: Sequence[ImageAnswer]) -> Pixels:

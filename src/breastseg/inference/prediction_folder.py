@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from breastseg import __version__
-from breastseg.core.calibration import Bounds
+from breastseg.core.calibration import Bounds, ClassProbability
 from breastseg.core.errors import InputError
 from breastseg.core.lesion import Lesion
 from breastseg.inference.prediction_table import prediction_table
-from breastseg.inference.segment import ClassProbability, Prediction
+from breastseg.inference.segment import Prediction
 from breastseg.io.atomic import make_folder, remove_file, write_bytes, write_json, write_text
 from breastseg.io.raster import encode_png
 

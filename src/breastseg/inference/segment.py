@@ -10,7 +10,10 @@ from scipy.special import expit
 
 from breastseg.core.calibration import (
     Bounds,
+    Calibration,
+    ClassProbability,
     Values,
+    apply_gate,
     apply_temperature,
     check_temperature,
     class_probability,
@@ -26,9 +29,6 @@ from breastseg.networks.output import NetworkOutput
 from breastseg.networks.spec import Array
 from breastseg.pipeline.batches import Images
 from breastseg.pipeline.preprocess import Letterbox, Square, prepare_image
-
-ClassProbability = Mapping[str, float]
-"""Of each class of the whole image, in [0, 1], together 1; empty where none is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class ImageAnswer:
 
     def probability(self) -> Pixels:
         """Return the lesion probability in [0, 1] of each pixel, on the image's grid."""
-        if self.segmenter.temperature == 1:
+        if self.segmenter.temperature == 1 and not self.segmenter.gated:
             return self._resampled(self.square)
         return apply_temperature(self.logits(), self.segmenter.temperature)
 
@@ -116,10 +116,12 @@ class ImageAnswer:
         """Return the logit of each pixel before any temperature, on the image's grid.
 
         It is the logit of the resampled probability, not the resampled logit: so the mask at
-        0.5 is that of `probability`, whatever the temperature.
+        0.5 is that of `probability`, whatever the temperature. Nor does the gate change that
+        mask, see core.calibration.
         """
         lesion, background = (self._resampled(sign * self.square) for sign in (1, -1))
-        return logit_of(lesion, background)
+        logits = logit_of(lesion, background)
+        return apply_gate(logits, self.classes) if self.segmenter.gated else logits
 
     def _resampled(self, logits: Square) -> Pixels:
         """Return the probabilities on the image's grid."""
@@ -135,6 +137,7 @@ class Segmenter:
     temperature: divides the logits, see core.calibration; 1 leaves the probabilities as they are.
     class_temperature: divides those of the classes.
     mirrored: whether each answer is the mean of that on the picture and that on its mirror image.
+    gated: whether doubt that the picture has a lesion at all makes its pixels less sure.
     """
 
     recipe: Recipe
@@ -142,6 +145,7 @@ class Segmenter:
     temperature: float = 1.0
     class_temperature: float = 1.0
     mirrored: bool = False
+    gated: bool = False
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
@@ -178,6 +182,16 @@ class Segmenter:
             cached=cached,
         )
         return cls(recipe, network, temperature)
+
+    def calibrated(self, calibration: Calibration) -> Self:
+        """Return the segmenter that answers as a calibration says."""
+        return replace(
+            self,
+            temperature=calibration.temperature,
+            class_temperature=calibration.class_temperature or 1.0,
+            mirrored=calibration.mirrored,
+            gated=calibration.gated,
+        )
 
     def probability(self, image: Image) -> Pixels:
         """Return the lesion probability in [0, 1] of each pixel; errors of `answer`."""

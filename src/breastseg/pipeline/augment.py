@@ -6,6 +6,7 @@ from jaxtyping import Float32
 
 from breastseg.core.recipe import Augmentation
 from breastseg.pipeline.appearance import black_margin, degrade, draw_marks
+from breastseg.pipeline.inpainting import inpaint_beside, inpaint_lesion
 from breastseg.pipeline.lesion_free import lesion_free_part
 
 Square = Float32[np.ndarray, "size size"]
@@ -28,6 +29,11 @@ def augment(
     """
     if augmentation.lesion_free and mask.any() and stream.random() < augmentation.lesion_free:
         image, mask = lesion_free_part(image, mask, stream)
+    if augmentation.inpaint and mask.any() and stream.random() < augmentation.inpaint:
+        image, mask = inpaint_lesion(image, mask, stream)
+    beside = augmentation.inpaint_beside
+    if beside and mask.any() and stream.random() < beside:
+        image = inpaint_beside(image, mask, stream)
     image, mask = _move(image, mask, augmentation, stream)
     if augmentation.margin and stream.random() < augmentation.margin:
         image = black_margin(image)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -65,9 +65,14 @@ def prepare_case(case: Case, preprocessing: Preprocessing, label: int = UNLABELL
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Prepared images of one size: a TrainingSet and a ValidationSet."""
+    """Prepared images of one size: a TrainingSet and a ValidationSet.
+
+    lesion_free_class: of an image that lost its lesions, where the set has no lesion-free image
+        whose class it could take; or UNLABELLED.
+    """
 
     cases: Sequence[PreparedCase]
+    lesion_free_class: int = UNLABELLED
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -118,11 +123,13 @@ class ImageSet:
     def _lesion_free_label(self) -> int:
         """The class that all lesion-free images have, if they agree."""
         labels = {case.label for case in self.cases if not case.target.any()}
+        if not labels:
+            return self.lesion_free_class
         return labels.pop() if len(labels) == 1 else UNLABELLED
 
     def some(self, count: int) -> "ImageSet":
         """See TrainingSet."""
-        return ImageSet(self.cases[:: max(1, len(self.cases) // count)])
+        return replace(self, cases=self.cases[:: max(1, len(self.cases) // count)])
 
     def shared(self) -> "SharedImages":
         """See TrainingSet."""

@@ -33,7 +33,7 @@ def lesion_free_part(
     inside = image != 0
     if not inside.any():
         return image, mask
-    beside = _beside(_box_of(inside), _box_of(mask > 0), image.shape[0])
+    beside = _beside(box_of(inside), box_of(mask > 0), image.shape[0])
     if not beside:
         return image, mask
     top, bottom, left, right = _some_of(
@@ -44,7 +44,8 @@ def lesion_free_part(
     return enlarged, np.zeros_like(mask)
 
 
-def _box_of(region: np.ndarray) -> Box:
+def box_of(region: np.ndarray) -> Box:
+    """Return the smallest box around what is true; something is."""
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 

@@ -389,14 +389,7 @@ def _member(
         temperature=run.calibration.temperature,
         cached=cached,
     )
-    if isinstance(member, Segmenter):
-        calibration = run.calibration
-        return replace(
-            member,
-            class_temperature=calibration.class_temperature or member.class_temperature,
-            mirrored=calibration.mirrored,
-        )
-    return member
+    return member.calibrated(run.calibration) if isinstance(member, Segmenter) else member
 
 
 def _segmenter_of(run: Run) -> "type[Segmenter] | type[VolumeSegmenter]":

@@ -5,16 +5,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from breastseg.backends.onnx.network import onnx_file
-from breastseg.core.calibration import Calibration, ConformalThreshold, Values
+from breastseg.core.calibration import NORMAL, Calibration, ConformalThreshold
 from breastseg.core.errors import InputError, RunFolderError
+from breastseg.core.image import Case
 from breastseg.datasets.cases import CaseFiles, DataSet, read_case
 from breastseg.datasets.checked import content_of
 from breastseg.datasets.layouts import find_data_set
 from breastseg.datasets.splits import Part
 from breastseg.evaluation.calibrate import CalibrationImage, with_classes
 from breastseg.evaluation.calibrate import calibrate as fit_calibration
-from breastseg.inference.segment import Segmenter
+from breastseg.evaluation.calibration import TemperatureFit
+from breastseg.evaluation.classification import fit_class_temperature
+from breastseg.inference.segment import ImageAnswer, Segmenter
 from breastseg.io.atomic import write_bytes
 from breastseg.training.checkpoint import Run
 from breastseg.training.lock import only_trainer
@@ -31,6 +36,7 @@ def calibrate(
     data: Path | None = None,
     *,
     mirrored: bool = False,
+    gated: bool | None = None,
     threads: int | None = None,
     reading: Reading = silent_reading,
 ) -> list[Calibration]:
@@ -40,6 +46,8 @@ def calibrate(
         path: a trained run, or the folds of a cross-validation.
         data: the data set that it was trained on; where it lay then, where None.
         mirrored: whether pictures are to be seen mirrored too from now on, see Segmenter.
+        gated: whether doubt that a picture has a lesion is to weaken its findings, see
+            core.calibration; where None, it does if the network tells the class `normal`.
         threads: of the CPU; None takes all.
         reading: told of the progress.
 
@@ -51,12 +59,18 @@ def calibrate(
             of it or has others of their names.
         WeightsError: a run's weights.
         LayoutError, ImageFileError, ReferenceMaskError, GeometryError: the data.
-        InputError: a model of volumes is to see them mirrored.
+        InputError: a model of volumes is to see them mirrored; or a network that does not tell the
+            class `normal` is to be gated by it.
         OutputError: the run cannot be written.
     """
     model = open_model(path)
     if mirrored and model.of_volumes:
         raise InputError(f"{path}: --mirror is for models of pictures, and this is one of volumes.")
+    if gated and not all(NORMAL in run.recipe.network.classes for run in model.runs):
+        raise InputError(
+            f"{path}: --gate is for models that tell the class 'normal' of a picture, and this one "
+            f"tells {', '.join(model.runs[0].recipe.network.classes) or 'none'}."
+        )
     for run in model.runs:
         if not run.split.parts.get("calibration"):
             raise RunFolderError(
@@ -71,7 +85,7 @@ def calibrate(
         require_own_images(run, data_set, "calibration")
         with only_trainer(run.path), log_file(run.path):
             calibration = calibrate_run(
-                run, data_set, mirrored=mirrored, threads=threads, reading=reading
+                run, data_set, mirrored=mirrored, gated=gated, threads=threads, reading=reading
             )
             assert calibration is not None
             make_usable(run)
@@ -104,6 +118,7 @@ def onnx_of(run: Run) -> bytes:
         run.weights(),
         temperature=calibration.temperature,
         class_temperature=calibration.class_temperature,
+        gated=calibration.gated,
     )
 
 
@@ -119,6 +134,7 @@ def calibrate_run(
     data_set: DataSet,
     *,
     mirrored: bool = False,
+    gated: bool | None = None,
     threads: int | None = None,
     reading: Reading = silent_reading,
 ) -> Calibration | None:
@@ -127,7 +143,7 @@ def calibrate_run(
     Args:
         run: with weights; what it learnt before is replaced.
         data_set: that the run was trained on.
-        mirrored: of pictures, see Segmenter.
+        mirrored, gated: of pictures, see calibrate.
         threads: of the CPU; None takes all.
         reading: told of the progress; images are read twice, volumes once.
 
@@ -142,7 +158,11 @@ def calibrate_run(
     if not cases:
         return None
     if run.recipe.volume is None:
-        found = _on_images(run, cases, mirrored=mirrored, threads=threads, reading=reading)
+        if gated is None:
+            gated = NORMAL in run.recipe.network.classes
+        found = _on_images(
+            run, cases, mirrored=mirrored, gated=gated, threads=threads, reading=reading
+        )
     else:
         found = calibrate_on_volumes(run, cases, threads=threads, reading=reading)
     run.save_calibration(found)
@@ -160,33 +180,47 @@ def _on_images(
     cases: Sequence[CaseFiles],
     *,
     mirrored: bool,
+    gated: bool,
     threads: int | None,
     reading: Reading,
 ) -> Calibration:
-    """Run the network on each image twice: no map is kept, of its classes the logits alone."""
+    """Run the network on each image two or three times: no map is kept.
+
+    The classes come first, since the gate needs their temperature.
+    """
     segmenter = Segmenter.open(run.recipe, run.weights(), threads=threads)
     segmenter = replace(segmenter, mirrored=mirrored)
     classes = run.recipe.network.classes
-    done, told = 0, dict[str, tuple[Values, int]]()
+    done, passes = 0, 3 if classes else 2
 
-    def images() -> Iterator[CalibrationImage]:
+    def answers() -> Iterator[tuple[CaseFiles, Case, ImageAnswer]]:
         nonlocal done
         for files in cases:
             case = read_case(files)
+            yield files, case, segmenter.answer(case.image)
+            done += 1
+            reading("Calibrating", done, passes * len(cases))
+
+    def images() -> Iterator[CalibrationImage]:
+        for files, case, answer in answers():
             assert case.reference is not None
-            answer = segmenter.answer(case.image)
-            if answer.class_logits is not None:
-                told[files.case_id] = (answer.class_logits, class_number(files, classes))
             yield CalibrationImage(
                 logits=answer.logits(),
                 reference=case.reference > 0,
                 group=run.split.groups[files.case_id],
             )
-            done += 1
-            reading("Calibrating", done, 2 * len(cases))
 
-    found = replace(fit_calibration(images), mirrored=mirrored)
-    return with_classes(found, told.values()) if told else found
+    fit: TemperatureFit | None = None
+    if classes:
+        logits, labels = [], []
+        for files, _, answer in answers():
+            assert answer.class_logits is not None
+            logits.append(answer.class_logits)
+            labels.append(class_number(files, classes))
+        fit = fit_class_temperature(np.stack(logits), np.array(labels))
+        segmenter = replace(segmenter, class_temperature=fit.temperature, gated=gated)
+    found = replace(fit_calibration(images), mirrored=mirrored, gated=segmenter.gated)
+    return found if fit is None else with_classes(found, fit)
 
 
 def _told(guarantee: ConformalThreshold | None) -> str:

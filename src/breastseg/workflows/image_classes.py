@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from breastseg.core.calibration import NORMAL
 from breastseg.core.errors import RecipeError
 from breastseg.core.network_recipe import UNLABELLED
 from breastseg.core.recipe import Recipe
@@ -12,6 +13,11 @@ def class_number(files: CaseFiles, classes: Sequence[str]) -> int:
     """Return the place of a case's class in `network.classes`, or UNLABELLED."""
     label = files.label
     return classes.index(label) if label is not None and label in classes else UNLABELLED
+
+
+def lesion_free_class(classes: Sequence[str]) -> int:
+    """Return the place of the class `normal` in `network.classes`, or UNLABELLED."""
+    return classes.index(NORMAL) if NORMAL in classes else UNLABELLED
 
 
 def require_classes(recipe: Recipe, data_set: DataSet) -> None:

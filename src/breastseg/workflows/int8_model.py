@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +194,8 @@ def _segmenter(
         run.weights() if network is None else network,
         threads=threads,
         precision=precision,
-        temperature=run.calibration.temperature,
     )
-    return replace(opened, mirrored=run.calibration.mirrored)
+    return opened.calibrated(run.calibration)
 
 
 def _speed(run: Run, network: Int8Network, image: Images, threads: int | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from breastseg.pipeline.image_set import ImageSet, prepare_case
 from breastseg.pipeline.volume_preparation import prepare_volume
 from breastseg.pipeline.volume_sets import VolumePatches, WholeVolumes
 from breastseg.pipeline.volume_store import PreparedVolume, save_volume, volume_key
-from breastseg.workflows.image_classes import class_number
+from breastseg.workflows.image_classes import class_number, lesion_free_class
 from breastseg.workflows.progress import Reading
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _images(cases: Sequence[CaseFiles], recipe: Recipe, what: str, reading: Read
         label = class_number(files, recipe.network.classes)
         prepared.append(prepare_case(read_case(files), recipe.preprocessing, label))
         reading(what, done, len(cases))
-    return ImageSet(prepared)
+    return ImageSet(prepared, lesion_free_class(recipe.network.classes))
 
 
 def _volumes(

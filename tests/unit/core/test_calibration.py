@@ -3,10 +3,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from breastseg.core.calibration import (
     Calibration,
     ConformalThreshold,
+    apply_gate,
     apply_temperature,
     check_temperature,
 )
@@ -154,10 +158,31 @@ def test_the_class_temperature_is_kept_and_names_the_model_where_there_is_one():
         dataclasses.replace(plain, class_temperature=-1.0)
 
 
-def test_a_calibration_on_mirrored_pictures_is_another_model_and_is_kept():
-    plain, mirrored = Calibration(temperature=2.0), Calibration(temperature=2.0, mirrored=True)
-    assert plain.signature() != mirrored.signature()
-    assert Calibration(mirrored=True).signature()
-    assert Calibration.from_document(mirrored.to_document(), source="x") == mirrored
-    older = {key: value for key, value in plain.to_document().items() if key != "mirrored"}
+@pytest.mark.parametrize("name", ["mirrored", "gated"])
+def test_a_calibration_on_other_answers_is_another_model_and_is_kept(name):
+    plain, other = Calibration(temperature=2.0), Calibration(temperature=2.0, **{name: True})
+    assert plain.signature() != other.signature()
+    assert Calibration(**{name: True}).signature()
+    assert Calibration.from_document(other.to_document(), source="x") == other
+    older = {key: value for key, value in plain.to_document().items() if key != name}
     assert Calibration.from_document(older, source="x") == plain
+
+
+@given(
+    hnp.arrays(np.float32, 20, elements=st.floats(-50, 50, width=32)),
+    st.floats(0, 1),
+)
+def test_the_gate_lowers_findings_and_moves_no_outline(logits, normal):
+    gated = apply_gate(logits, {"normal": normal, "benign": 1 - normal})
+    assert gated.dtype == np.float32
+    np.testing.assert_array_equal(gated[logits <= 0], logits[logits <= 0])
+    assert (gated <= logits).all()
+    assert (gated[logits > 0] >= 0).all()
+    if normal == 0:
+        np.testing.assert_array_equal(gated, logits)
+
+
+def test_without_a_class_for_normal_pictures_there_is_no_gate():
+    logits = np.array([-1.0, 2.0], np.float32)
+    np.testing.assert_array_equal(apply_gate(logits, {"benign": 0.5, "malignant": 0.5}), logits)
+    np.testing.assert_array_equal(apply_gate(logits, {}), logits)

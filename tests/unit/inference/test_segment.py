@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -165,6 +167,22 @@ def test_classes_of_the_image_are_divided_by_their_own_temperature():
     softened = Segmenter(TELLING, runtime, 3.0, 2.0).predict("case", image)
     assert softened.classes == pytest.approx({"normal": 0.25, "benign": 0.25, "malignant": 0.5})
     assert Segmenter(RECIPE, FakeRuntime()).predict("case", image).classes == {}
+
+
+def test_the_gate_weakens_a_finding_by_the_calibrated_doubt_that_there_is_a_lesion():
+    image = image_of(disc(32, 32, (16, 16), 5))
+    plain = Segmenter(TELLING, FakeRuntime(class_logits=[np.log(16.0), 0.0, -40.0]), 1.5, 2.0)
+    gated = replace(plain, gated=True)
+    assert plain.answer(image).classes["normal"] == pytest.approx(0.8)
+    logits = plain.logits(image)
+    expected = np.where(logits > 0, 0.2 * logits, logits)
+    np.testing.assert_allclose(gated.logits(image), expected, rtol=1e-5)
+    np.testing.assert_allclose(gated.probability(image), expit(expected / 1.5), rtol=1e-5)
+    for temperature in (1.0, 1.5):
+        both = [replace(each, temperature=temperature) for each in (plain, gated)]
+        masks = [each.probability(image) >= 0.5 for each in both]
+        np.testing.assert_array_equal(*masks)
+        assert both[1].probability(image).max() < both[0].probability(image).max()
 
 
 def test_the_map_of_malignancy_adds_up_to_the_calibrated_log_odds():

@@ -49,7 +49,9 @@ EVERYTHING = Augmentation(
     depth_gain=0.4,
     margin=0.5,
     marks=0.5,
-    lesion_free=0.5,
+    lesion_free=0.3,
+    inpaint=0.5,
+    inpaint_beside=0.5,
 )
 
 

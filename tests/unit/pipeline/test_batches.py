@@ -161,15 +161,25 @@ def test_all_lesions_of_a_case_make_one_target():
 
 
 @pytest.mark.parametrize(
-    ("lesion_free", "without"), [((0, 0), 0), ((0, 1), UNLABELLED), ((), UNLABELLED)]
+    ("lesion_free", "stated", "without"),
+    [
+        ((0, 0), 1, 0),
+        ((0, 1), 1, UNLABELLED),
+        ((), UNLABELLED, UNLABELLED),
+        ((), 1, 1),
+    ],
 )
-def test_an_image_that_lost_its_lesion_has_the_class_of_lesion_free_images(lesion_free, without):
-    """Where those agree on one; with its lesion it keeps its own."""
+def test_an_image_that_lost_its_lesion_has_the_class_of_lesion_free_images(
+    lesion_free, stated, without
+):
+    """Where those agree on one; the stated one where there are none; else it keeps its own."""
     stream = np.random.default_rng(0)
     image, corner, nothing = stream.normal(size=(32, 32)), np.zeros((32, 32)), np.zeros((32, 32))
     corner[:4, :4] = 1
     lesions = [PreparedCase(image.astype(np.float32), corner > 0, 2) for _ in range(20)]
     normals = [PreparedCase(image.astype(np.float32), nothing > 0, label) for label in lesion_free]
-    made = batches([*lesions, *normals], Augmentation(lesion_free=0.5), batch_size=1, labelled=True)
+    augmentation = Augmentation(lesion_free=0.5)
+    batching = Batching(augmentation=augmentation, batch_size=1, seed=0, labelled=True)
+    made = epoch_batches(ImageSet([*lesions, *normals], stated), batching, epoch=0)
     found = {(bool(batch.targets.any()), int(batch.labels[0])) for batch in made}
     assert found == {(True, 2), (False, without), *((False, label) for label in lesion_free)}

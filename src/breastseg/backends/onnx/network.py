@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 from breastseg import __version__
 from breastseg.backends.onnx.efficientnet import efficientnet_features
 from breastseg.backends.onnx.graph import Graph
+from breastseg.core.calibration import NORMAL
 from breastseg.core.network_recipe import LiteUNetSpec, NetworkSpec, UNetSpec
 from breastseg.core.recipe import Recipe
 from breastseg.networks.spec import NORM_EPSILON, Array, check_weights
@@ -90,6 +91,7 @@ def onnx_file(
     *,
     temperature: float = 1.0,
     class_temperature: float | None = None,
+    gated: bool = False,
 ) -> bytes:
     """Return the bytes of a `.onnx` file that also says how its input is prepared.
 
@@ -98,7 +100,8 @@ def onnx_file(
     Args:
         temperature: of the run's calibration; noted for whoever uses the file, since the graph
             itself gives logits before it. class_temperature: the same of the classes, before a
-            softmax.
+            softmax. gated: whether the logits above 0 are to be multiplied by the probability
+            that the class is not `normal`, before the temperature.
 
     Raises:
         WeightsError: see build_onnx.
@@ -111,6 +114,8 @@ def onnx_file(
     }
     if class_temperature is not None:
         metadata["class_temperature"] = f"{class_temperature:.6g}"
+    if gated:
+        metadata["gate"] = NORMAL
     model = build_onnx(recipe.network, weights, metadata=metadata)
     return bytes(model.SerializeToString(deterministic=True))
 
