@@ -28,8 +28,9 @@ from breastseg.pipeline.workers import BatchSource
 from breastseg.training import health
 from breastseg.training.averaging import WeightAverage
 from breastseg.training.begun_from import weights_at_start
-from breastseg.training.checkpoint import EpochRecord, Run, TrainingState
+from breastseg.training.checkpoint import Run
 from breastseg.training.range_test import NUM_STEPS, propose_learning_rate
+from breastseg.training.state import EpochRecord, TrainingState
 
 log = logging.getLogger(__name__)
 

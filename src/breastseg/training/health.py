@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from breastseg.core.recipe import Recipe
 from breastseg.pipeline.case_sets import PreparedImage
-from breastseg.training.checkpoint import EpochRecord
+from breastseg.training.state import EpochRecord
 
 SAME_EPOCHS = 5
 """Epochs in a row before a constant prediction or an unmoved loss is called so."""

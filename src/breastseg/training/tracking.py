@@ -14,9 +14,10 @@ from breastseg.core.errors import MissingExtraError
 from breastseg.networks.output import Logits
 from breastseg.pipeline.case_sets import PreparedImage, ValidationSet
 from breastseg.report.overlays import triptych_png
-from breastseg.training.checkpoint import EpochRecord, Run
+from breastseg.training.checkpoint import Run
 from breastseg.training.events import EventFolder
 from breastseg.training.fit import Listener
+from breastseg.training.state import EpochRecord
 
 log = logging.getLogger(__name__)
 

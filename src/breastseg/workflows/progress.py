@@ -23,8 +23,8 @@ from breastseg.core.errors import OutputError
 from breastseg.io.atomic import make_folder
 
 if TYPE_CHECKING:  # whoever predicts need not wait for what trains
-    from breastseg.training.checkpoint import EpochRecord
     from breastseg.training.fit import Listener
+    from breastseg.training.state import EpochRecord
 
 Reading = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""

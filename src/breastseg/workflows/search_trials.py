@@ -18,7 +18,7 @@ from breastseg.core.recipe import Recipe
 from breastseg.datasets.checked import CheckedData, check_data, find_training_data
 from breastseg.networks.schedules import is_over
 from breastseg.report.search_figures import plain
-from breastseg.training.checkpoint import EpochRecord, Run, open_run
+from breastseg.training.checkpoint import Run, open_run
 from breastseg.training.search import (
     Repeat,
     SearchStudy,
@@ -26,6 +26,7 @@ from breastseg.training.search import (
     TrialRecord,
     open_study,
 )
+from breastseg.training.state import EpochRecord
 from breastseg.workflows.progress import log_file, silent_reading
 from breastseg.workflows.search_plan import SearchPlan
 from breastseg.workflows.train import Hardware, resume, train

@@ -8,8 +8,8 @@ import pytest
 from breastseg.core.recipe import Optimisation, Recipe, Schedule
 from breastseg.pipeline.image_set import PreparedCase
 from breastseg.training import health
-from breastseg.training.checkpoint import EpochRecord
 from breastseg.training.health import Course, LossWatch
+from breastseg.training.state import EpochRecord
 
 
 def record(epoch, **changes):

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from breastseg.core.errors import OutputError
-from breastseg.training.checkpoint import EpochRecord
+from breastseg.training.state import EpochRecord
 from breastseg.workflows import progress
 from breastseg.workflows.progress import (
     LOG_NAME,

@@ -19,7 +19,8 @@ from breastseg.core.recipe import read_recipe
 from breastseg.core.recipes import smoke
 from breastseg.core.search_space import parse_space
 from breastseg.datasets.splits import DataSplit
-from breastseg.training.checkpoint import EpochRecord, create_run, open_run
+from breastseg.training.checkpoint import create_run, open_run
+from breastseg.training.state import EpochRecord
 from breastseg.workflows import search_result, search_trials
 from breastseg.workflows.search import report, search
 from breastseg.workflows.search_plan import Repeats, parse_budget, plan_search
