@@ -72,7 +72,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/prediction.py
-	$(BIN)/python benchmarks/nnunet.py --peer "$(NNUNET)"
+	$(BIN)/python benchmarks/nnunet.py --own-size --peer "$(NNUNET)"
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/volumes.py --peer "$(PEER)"

@@ -1,12 +1,15 @@
 """How long one picture and each further one take, beside nnU-Net's own command.
 
 nnU-Net has its default 2D plan for breast ultrasound (33.5 million parameters, patches of
-448 x 320, mirrored four ways) and random weights: no time depends on them. Both commands are
-started anew for every measurement and take turns, first with one picture, then with several; the
-table shows medians. Where `--peer` names no Python with nnunetv2, only breastseg is measured.
+448 x 320, mirrored four ways) and random weights: no time depends on them. With --own-size a
+U-Net of as many levels and feature maps runs in breastseg, too, at 448 x 448 and unmirrored,
+after one epoch on phantoms. All commands are started anew for every measurement and take turns,
+first with one picture, then with several; the table shows medians. Where `--peer` names no Python
+with nnunetv2, only breastseg is measured.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -26,6 +29,7 @@ _INTENSITIES = {"mean": 60.0, "median": 50.0, "std": 40.0, "min": 0.0, "max": 25
     "percentile_00_5": 0.0,
     "percentile_99_5": 200.0,
 }
+_OWN_SIZE = 448
 _RESAMPLING = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
 
 
@@ -121,6 +125,19 @@ def make_peer_model(folder: Path) -> None:
     )
 
 
+def make_own_size(folder: Path, data: Path) -> None:
+    """Train a U-Net of nnU-Net's size for an epoch on a few phantoms."""
+    command = ["train", str(data), "--recipe", "smoke", "--output", str(folder)]
+    for setting in (
+        f"network.channels={_FEATURES}",
+        f"preprocessing.size={_OWN_SIZE}",
+        "optimisation.epochs=1",
+        "optimisation.batch_size=2",
+    ):
+        command += ["--set", setting]
+    subprocess.run([sys.executable, "-m", "breastseg", *command], check=True, capture_output=True)
+
+
 def make_pictures(folder: Path, count: int) -> None:
     """Make phantom pictures, named as nnU-Net wants them."""
     made = folder.parent / "phantoms"
@@ -139,18 +156,26 @@ def seconds(command: list[str], environment: dict[str, str]) -> float:
     return time.perf_counter() - started
 
 
-def contenders(peer: str, model: Path, ours: str) -> dict[str, Command]:
-    """Return what predicts a folder of pictures into another, by name."""
+def contenders(peer: str, model: Path, ours: dict[str, str]) -> dict[str, Command]:
+    """Return what predicts a folder of pictures into another, by name.
+
+    Args:
+        ours: what --model takes, by name.
+    """
     found: dict[str, Command] = {}
-    for precision in ("float32", "bfloat16"):
-        found[f"breastseg {ours}, {precision}"] = lambda pictures, output, precision=precision: [
-            *(sys.executable, "-m", "breastseg", "predict", str(pictures), "--model", ours),
-            *("--precision", precision, "--output", str(output)),
-        ]
+    for (name, path), precision in itertools.product(ours.items(), ("float32", "bfloat16")):
+
+        def predict(
+            pictures: Path, output: Path, path: str = path, precision: str = precision
+        ) -> list[str]:
+            command = [sys.executable, "-m", "breastseg", "predict", str(pictures)]
+            return [*command, "--model", path, "--precision", precision, "--output", str(output)]
+
+        found[f"breastseg {name}, {precision}"] = predict
     if peer:
-        predict = Path(peer).parent / "nnUNetv2_predict_from_modelfolder"
+        theirs = Path(peer).parent / "nnUNetv2_predict_from_modelfolder"
         found["nnUNetv2_predict"] = lambda pictures, output: [
-            *(str(predict), "-i", str(pictures), "-o", str(output), "-m", str(model)),
+            *(str(theirs), "-i", str(pictures), "-o", str(output), "-m", str(model)),
             *("-f", "0", "-device", "cpu"),
         ]
     return found
@@ -164,13 +189,18 @@ def measure(given: argparse.Namespace, work: Path) -> dict[str, tuple[list[float
     model = work / "peer" / "nnUNetTrainer__nnUNetPlans__2d"
     if given.peer:
         subprocess.run([given.peer, __file__, "--make-peer-model", str(model)], check=True)
+    ours = {given.model: given.model}
+    if given.own_size:
+        make_own_size(work / "own-size", work / "phantoms")
+        ours["U-Net of nnU-Net's size"] = str(work / "own-size")
     environment = {**os.environ, "nnUNet_results": str(work), "nnUNet_raw": str(work)}
     environment["nnUNet_preprocessed"] = str(work)
     times: dict[str, tuple[list[float], list[float]]] = {}
     for turn in range(given.repeats + 1):
-        for name, command in contenders(given.peer, model, given.model).items():
+        found = contenders(given.peer, model, ours)
+        for number, (name, command) in enumerate(found.items()):
             for place, pictures in enumerate(("one", "several")):
-                output = work / f"{turn}-{name.replace(' ', '-')}-{pictures}"
+                output = work / f"{turn}-{number}-{pictures}"
                 spent = seconds(command(work / pictures, output), environment)
                 if turn:  # the first fills caches
                     times.setdefault(name, ([], []))[place].append(spent)
@@ -182,6 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", default="", help="Python of an environment with nnunetv2")
     parser.add_argument("--model", default="ultrasound")
+    parser.add_argument("--own-size", action="store_true", help="a U-Net of nnU-Net's size, too")
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--make-peer-model", type=Path, help=argparse.SUPPRESS)
