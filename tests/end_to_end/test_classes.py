@@ -55,6 +55,7 @@ def test_doubt_that_there_is_a_lesion_weakens_findings_unless_one_says_no(
         assert told.get("gate") == ("normal" if member.gated else None)
     assert found["--gate"] == json.loads((telling_run / "calibration.json").read_text())
     assert found["--gate"]["temperature"] != found["--no-gate"]["temperature"]
+    assert "gated by the class normal" in breastseg("info", run).out
 
 
 def test_a_run_that_does_not_tell_normal_pictures_cannot_be_gated(breastseg, runs, phantom_data):

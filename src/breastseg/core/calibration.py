@@ -132,6 +132,16 @@ class Calibration:
         """Whether there is an outer or an inner mask with a guarantee."""
         return any(each and each.threshold is not None for each in (self.outer, self.inner))
 
+    @property
+    def answers(self) -> str | None:
+        """How the network is asked, in words; None where once and plainly."""
+        told = []
+        if self.mirrored:
+            told.append("averaged with those on the mirrored picture")
+        if self.gated:
+            told.append(f"gated by the class {NORMAL}")
+        return ", ".join(told) or None
+
     def signature(self) -> str:
         """Return what makes a run's probabilities and bounds, as text; empty for the defaults.
 

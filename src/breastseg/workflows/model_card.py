@@ -132,6 +132,7 @@ def make_card(slim: Run, trained: Run, told: Told) -> dict[str, Any]:
         "calibrated": trained.calibration.is_fitted,
         "temperature": trained.calibration.temperature,
         "operating_threshold": trained.operating_threshold,
+        **({"answers": answers} if (answers := trained.calibration.answers) else {}),
         **({"int8": read_int8_figures(slim.path)} if is_int8(slim.path) else {}),
         **({"scores": list(told.scores)} if told.scores else {}),
         **({"about": told.about} if told.about else {}),

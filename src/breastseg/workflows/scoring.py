@@ -271,6 +271,7 @@ def _details(
         "Split": split,
         "Intervals over": method,
         "Operating threshold": ", ".join(f"{each:g}" for each in thresholds),
+        **({"Answers": told} if (told := run.calibration.answers) else {}),
     }
 
 

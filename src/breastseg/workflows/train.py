@@ -287,6 +287,7 @@ def summary(run: Run) -> dict[str, Any]:
         "best_validation_dice": None if best is None else round(best.validation_dice, 4),
         "temperature": round(run.calibration.temperature, 4),
         "operating_threshold": run.operating_threshold,
+        **({"answers": told} if (told := run.calibration.answers) else {}),
         "training_seconds": round(sum(record.seconds for record in state.history)),
         **({"notice": run.notice} if run.notice else {}),
     }

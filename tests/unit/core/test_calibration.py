@@ -168,6 +168,12 @@ def test_a_calibration_on_other_answers_is_another_model_and_is_kept(name):
     assert Calibration.from_document(older, source="x") == plain
 
 
+def test_says_how_the_network_is_asked():
+    assert Calibration().answers is None
+    both = Calibration(mirrored=True, gated=True).answers
+    assert both == "averaged with those on the mirrored picture, gated by the class normal"
+
+
 @given(
     hnp.arrays(np.float32, 20, elements=st.floats(-50, 50, width=32)),
     st.floats(0, 1),
