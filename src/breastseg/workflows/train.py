@@ -25,19 +25,13 @@ from breastseg.pipeline.volume_sets import WholeVolumes
 from breastseg.pipeline.workers import automatic_workers
 from breastseg.report.terminal import sparkline
 from breastseg.training.begun_from import begun_from, told_beginning, weights_at_start
-from breastseg.training.checkpoint import (
-    EpochRecord,
-    Run,
-    TrainingState,
-    create_run,
-    open_run,
-    require_new,
-)
+from breastseg.training.checkpoint import Run, create_run, open_run, require_new
 from breastseg.training.environment import environment_of
 from breastseg.training.fit import Listener, fit, validate
 from breastseg.training.lock import only_trainer
 from breastseg.training.notice_file import SIMULATED, save_notice
 from breastseg.training.sketch_file import SKETCHES_NAME, save_sketches
+from breastseg.training.state import EpochRecord, TrainingState
 from breastseg.training.tracking import Listeners, Tracker
 from breastseg.workflows.calibrate import calibrate_run, make_usable
 from breastseg.workflows.fine_tune import Beginning, inherited_notice
