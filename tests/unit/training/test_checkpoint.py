@@ -9,11 +9,10 @@ from breastseg.core.calibration import Calibration, ConformalThreshold
 from breastseg.core.errors import RecipeError, RunFolderError, SplitError, WeightsError
 from breastseg.evaluation.baselines import best_constant_mask
 from breastseg.training.checkpoint import (
-    EpochRecord,
-    TrainingState,
     create_run,
     open_run,
 )
+from breastseg.training.state import EpochRecord, TrainingState
 
 
 def record(epoch, dice):
