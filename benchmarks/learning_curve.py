@@ -2,8 +2,8 @@
 
 A share of the groups (patients, else near duplicates) is held out for good. Of the others 20, 50,
 100 and 200 images are taken, each number containing the ones before it, and a network is trained
-on them from scratch, by the model's own recipe, and one that goes on from the model. Both see the
-same images with the same validation and calibration parts; the network from scratch gets the
+on them by the model's own recipe and from its initial weights, random or of ImageNet, and one that
+goes on from the model. Both see the same images with the same validation and calibration parts; the first gets the
 model's learning rate and at least as many epochs. All are scored on the same held-out images,
 beside the model as it is. Images that the model knows are left out altogether.
 
@@ -83,7 +83,8 @@ def recipes(model: Run, size: int, settings: Sequence[str]) -> dict[str, Recipe]
     own = model.recipe
     tuned = fine_tuning_recipe(own, model.fingerprint, num_images=size)
     epochs = max(own.optimisation.epochs, tuned.optimisation.epochs)
-    scratch = own.model_copy(update={"split": tuned.split, "initial_weights": "random"})
+    initial = "random" if own.begins_from else own.initial_weights
+    scratch = own.model_copy(update={"split": tuned.split, "initial_weights": initial})
     return {
         "scratch": scratch.with_settings([f"optimisation.epochs={epochs}", *ALIKE, *settings]),
         "init": tuned.with_settings([*ALIKE, *settings]),
@@ -134,7 +135,7 @@ def print_table(
     *found, as_it_is = scores([*paths, given.init], pool.held_out, checked, given.threads)
     by_path = dict(zip(paths, found, strict=True))
     table = Table(title=f"Dice on {len(pool.held_out)} images that no network has seen")
-    for heading in ("images", "from scratch", f"--init {given.init.name}", "difference"):
+    for heading in ("images", "without the model", f"--init {given.init.name}", "difference"):
         table.add_column(heading)
     table.add_row("0", "", cell(as_it_is), "")
     for size, pair in done.items():
