@@ -3,9 +3,9 @@
 A share of the groups (patients, else near duplicates) is held out for good. Of the others 20, 50,
 100 and 200 images are taken, each number containing the ones before it, and a network is trained
 on them by the model's own recipe and from its initial weights, random or of ImageNet, and one that
-goes on from the model. Both see the same images with the same validation and calibration parts; the first gets the
-model's learning rate and at least as many epochs. All are scored on the same held-out images,
-beside the model as it is. Images that the model knows are left out altogether.
+goes on from the model. Both see the same images with the same validation and calibration parts;
+the first gets the model's learning rate and at least as many epochs. All are scored on the same
+held-out images, beside the model as it is. Images that the model knows are left out altogether.
 
 Finished runs are left alone, so that the command can be repeated after a stop.
 
