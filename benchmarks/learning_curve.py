@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure as Canvas
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +30,7 @@ from breastseg.datasets.checked import CheckedData, check_data, find_training_da
 from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.confidence import bootstrap_interval
 from breastseg.evaluation.scorecard import dice_difference
+from breastseg.report.figures import COLOURS
 from breastseg.training.checkpoint import Run
 from breastseg.training.model import load_model, open_model
 from breastseg.training.shipped import resolve_model
@@ -38,6 +40,7 @@ from breastseg.workflows.progress import log_to_terminal, silent_reading
 from breastseg.workflows.train import Hardware, train
 
 SIZES = (20, 50, 100, 200)
+HEADINGS = {"scratch": "without the model", "init": "train --init"}
 # No test part of their own: all are tested on the images that are held out for good.
 ALIKE = ("split.test=0", "health=warn")
 
@@ -118,34 +121,72 @@ def scores(
     return [list(column) for column in zip(*rows, strict=True)][: len(paths)]
 
 
-def cell(scored: Sequence[CaseScore]) -> str:
-    """Return the mean Dice over lesion images, with its interval over groups."""
+@dataclass(frozen=True)
+class Mean:
+    """Of the Dice over lesion images, with its 95 % interval over groups."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def mean_dice(scored: Sequence[CaseScore]) -> Mean:
+    """Return the mean Dice of a network."""
     lesion = [(each.dice, each.group) for each in scored if each.dice is not None]
     values = [dice for dice, _ in lesion]
-    span = bootstrap_interval(values, [group for _, group in lesion])
-    told = f" [{span.low:.3f}, {span.high:.3f}]" if span else ""
-    return f"{np.mean(values):.3f}{told}"
+    mean, span = float(np.mean(values)), bootstrap_interval(values, [group for _, group in lesion])
+    return Mean(mean, *((span.low, span.high) if span else (mean, mean)))
 
 
-def print_table(
+def show(
     done: dict[int, dict[str, Path]], pool: Pool, checked: CheckedData, given: argparse.Namespace
 ) -> None:
-    """Score all runs on the held-out images, and print a line for each number of images."""
+    """Score all runs on the held-out images; print a line for each number of images, and plot."""
     paths = [path for pair in done.values() for path in pair.values()]
     *found, as_it_is = scores([*paths, given.init], pool.held_out, checked, given.threads)
     by_path = dict(zip(paths, found, strict=True))
     table = Table(title=f"Dice on {len(pool.held_out)} images that no network has seen")
-    for heading in ("images", "without the model", f"--init {given.init.name}", "difference"):
+    for heading in ("images", HEADINGS["scratch"], f"--init {given.init.name}", "difference"):
         table.add_column(heading)
-    table.add_row("0", "", cell(as_it_is), "")
+    table.add_row("0", "", str(mean_dice(as_it_is)), "")
     for size, pair in done.items():
         scratch, init = (by_path[pair[name]] for name in ("scratch", "init"))
         difference = dice_difference(init, scratch)
         span = None if difference is None else difference.interval
         told = "" if difference is None else f"{difference.mean:+.3f}"
         told += f" [{span.low:+.3f}, {span.high:+.3f}]" if span else ""
-        table.add_row(str(size), cell(scratch), cell(init), told)
+        table.add_row(str(size), str(mean_dice(scratch)), str(mean_dice(init)), told)
     Console(width=120).print(table)
+    if given.plot:
+        curves = {
+            HEADINGS[name]: [mean_dice(by_path[pair[name]]) for pair in done.values()]
+            for name in HEADINGS
+        }
+        plot(given.plot, list(done), curves, mean_dice(as_it_is), len(pool.held_out))
+
+
+def plot(
+    path: Path, sizes: list[int], curves: dict[str, list[Mean]], as_it_is: Mean, num_images: int
+) -> None:
+    """Draw the curves with their intervals, and the model as it is as a line across."""
+    canvas = Canvas(figsize=(6.4, 4), layout="constrained")
+    axes = canvas.subplots()
+    axes.axhline(as_it_is.value, color="0.4", linestyle=":", label="the model as it is")
+    for (name, curve), colour, marker in zip(curves.items(), COLOURS, "so", strict=False):
+        axes.plot(sizes, [each.value for each in curve], color=colour, marker=marker, label=name)
+        low, high = [each.low for each in curve], [each.high for each in curve]
+        axes.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, labels=[str(size) for size in sizes])
+    axes.minorticks_off()
+    axes.set_xlabel("images of one's own, validation among them")
+    axes.set_ylabel(f"mean Dice on {num_images} images held out")
+    axes.set_ylim(0, 1)
+    axes.legend(loc="lower right", frameon=False)
+    canvas.savefig(path, dpi=130)
 
 
 def main() -> None:
@@ -160,6 +201,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--plot", type=Path, help="a picture of the curves, such as curve.png")
     given = parser.parse_args()
     given.init = resolve_model(given.init)
     log_to_terminal(verbose=True)
@@ -177,7 +219,7 @@ def main() -> None:
             name: trained(part, recipe, given.output / f"{name}-{size}", given)
             for name, recipe in recipes(model, size, given.settings).items()
         }
-    print_table(done, pool, checked, given)
+    show(done, pool, checked, given)
 
 
 if __name__ == "__main__":
