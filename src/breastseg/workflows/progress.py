@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,7 @@ Reading = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
 
 console = Console(stderr=True)
+_SECONDS_BETWEEN_LINES = 60
 LOG_NAME = "breastseg.log"
 
 
@@ -95,9 +97,13 @@ def silent_reading(what: str, done: int, total: int) -> None:
 
 
 class WorkBar:
-    """A progress bar for files that are worked through; call it as a Reading."""
+    """A progress bar for files that are worked through; call it as a Reading.
+
+    Where stderr is no terminal, as in the log of a cluster's job, a line comes every minute.
+    """
 
     def __init__(self) -> None:
+        self._told = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -122,12 +128,21 @@ class WorkBar:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` are done."""
+        if not console.is_terminal:
+            self._tell(what, done, total)
+            return
         self._progress.start()
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total, figures="")
         self._progress.update(self._tasks[what], completed=done)
         if done == total:
             self._progress.remove_task(self._tasks.pop(what))
+
+    def _tell(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._told >= _SECONDS_BETWEEN_LINES and done < total:
+            self._told = now
+            console.print(f"{what}: {done} of {total}", highlight=False)
 
 
 class TrainingBar(WorkBar):

@@ -53,6 +53,21 @@ def record(epoch, dice):
     )
 
 
+def test_without_a_terminal_a_line_comes_every_minute(monkeypatch):
+    log, clock = io.StringIO(), [0.0]
+    monkeypatch.setattr(progress, "console", Console(file=log, width=80, color_system=None))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with WorkBar() as bar:
+        for done in range(1, 11):
+            clock[0] += 25
+            bar("Scoring", done, 10)
+    assert log.getvalue().splitlines() == [
+        "Scoring: 3 of 10",
+        "Scoring: 6 of 10",
+        "Scoring: 9 of 10",
+    ]
+
+
 def test_a_work_bar_counts_and_goes_when_the_work_is_done(terminal):
     with WorkBar() as bar:
         bar("Scoring", 1, 3)
