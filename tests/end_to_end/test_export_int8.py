@@ -69,6 +69,7 @@ def test_without_nncf_it_says_what_to_install(breastseg, run, tmp_path, monkeypa
         (["--threads", "1"], "--data and --threads belong to --int8"),
         (["--int8", "--about", "about.md"], "--about and --scorecard are of the float network"),
         (["--scorecard", "scorecard"], "add --format model"),
+        (["--format", "model", "--overwrite"], "--overwrite is for a file"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message, breastseg, run, tmp_path):

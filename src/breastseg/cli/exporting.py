@@ -95,6 +95,11 @@ def export(
     if kind is not ExportFormat.MODEL and (about is not None or scorecard):
         raise InputError("--about and --scorecard are for the card of a model: add --format model.")
     if kind is ExportFormat.MODEL:
+        if overwrite:
+            raise InputError(
+                "--overwrite is for a file in the format onnx; a model is a folder, and needs a "
+                "new one. Remove the old one, or give another --output."
+            )
         from breastseg.workflows.slim_model import slim_model
 
         written = slim_model(
