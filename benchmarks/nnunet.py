@@ -125,9 +125,16 @@ def make_peer_model(folder: Path) -> None:
     )
 
 
+def breastseg(*arguments: object) -> None:
+    """Run a command of breastseg."""
+    command = [sys.executable, "-m", "breastseg", *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def make_own_size(folder: Path, data: Path) -> None:
     """Train a U-Net of nnU-Net's size for an epoch on a few phantoms."""
-    command = ["train", str(data), "--recipe", "smoke", "--output", str(folder)]
+    breastseg("phantom", "ultrasound", "--num-cases", 20, "--output", data)
+    command = ["train", data, "--recipe", "smoke", "--output", folder]
     for setting in (
         f"network.channels={_FEATURES}",
         f"preprocessing.size={_OWN_SIZE}",
@@ -135,14 +142,13 @@ def make_own_size(folder: Path, data: Path) -> None:
         "optimisation.batch_size=2",
     ):
         command += ["--set", setting]
-    subprocess.run([sys.executable, "-m", "breastseg", *command], check=True, capture_output=True)
+    breastseg(*command)
 
 
 def make_pictures(folder: Path, count: int) -> None:
     """Make phantom pictures, named as nnU-Net wants them."""
     made = folder.parent / "phantoms"
-    command = ["phantom", "ultrasound", "--num-cases", str(count), "--output", str(made)]
-    subprocess.run([sys.executable, "-m", "breastseg", *command], check=True, capture_output=True)
+    breastseg("phantom", "ultrasound", "--num-cases", count, "--output", made)
     images = sorted(path for path in made.rglob("*.png") if "_mask" not in path.name)
     folder.mkdir()
     for number, path in enumerate(images[:count]):
@@ -191,7 +197,7 @@ def measure(given: argparse.Namespace, work: Path) -> dict[str, tuple[list[float
         subprocess.run([given.peer, __file__, "--make-peer-model", str(model)], check=True)
     ours = {given.model: given.model}
     if given.own_size:
-        make_own_size(work / "own-size", work / "phantoms")
+        make_own_size(work / "own-size", work / "own-phantoms")
         ours["U-Net of nnU-Net's size"] = str(work / "own-size")
     environment = {**os.environ, "nnUNet_results": str(work), "nnUNet_raw": str(work)}
     environment["nnUNet_preprocessed"] = str(work)
