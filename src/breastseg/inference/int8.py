@@ -43,17 +43,19 @@ def quantise(
     network: bytes,
     images: Sequence[Images],
     *,
+    asymmetric: bool = False,
     float_ends: bool = False,
     seen: Callable[[int], None] = lambda number: None,
 ) -> tuple[Int8Network, tuple[str, ...]]:
     """Round a network to 8 bits, to the ranges of values that images cause in it.
 
-    Symmetric ranges, fast bias correction. Weights take half of their range (7 bits), so that
+    Fast bias correction. Weights take half of their range (7 bits), so that
     no sum of products overflows on processors without VNNI: the result is the same on all.
 
     Args:
         network: an ONNX file.
         images: prepared, one at a time, sides multiples of the network's stride.
+        asymmetric: ranges of activations need not lie evenly around 0; a little slower.
         float_ends: leave the first convolution and the last in float.
         seen: told how many of the images were run through the network.
 
@@ -80,12 +82,13 @@ def quantise(
             seen(number)
         return image
 
+    symmetric = nncf.QuantizationPreset.PERFORMANCE
     # NNCF draws its own progress on stdout, which is for results.
     with contextlib.redirect_stdout(io.StringIO()):
         rounded = nncf.quantize(
             model,
             nncf.Dataset(list(enumerate(images, start=1)), counted),
-            preset=nncf.QuantizationPreset.PERFORMANCE,
+            preset=nncf.QuantizationPreset.MIXED if asymmetric else symmetric,
             subset_size=len(images),
             ignored_scope=nncf.IgnoredScope(names=list(kept)) if kept else None,
             advanced_parameters=nncf.AdvancedQuantizationParameters(

@@ -110,6 +110,8 @@ def int8_in_words(figures: Mapping[str, Any]) -> dict[str, str]:
     if found["num_same_class"] is not None:
         total = found["num_lesion_images"] + found["num_lesion_free_images"]
         lines["class"] = f"the same for {found['num_same_class']} of {total} images"
+    if figures.get("asymmetric"):
+        lines["ranges"] = "asymmetric"
     if figures["kept_in_float"]:
         lines["kept_in_float"] = ", ".join(figures["kept_in_float"])
     return lines

@@ -31,7 +31,20 @@ MAX_FALL = 0.005
 NUM_IMAGES = 300
 """Training images whose values set the ranges of the 8 bits; NNCF's own default."""
 
+_TRIES = ((False, False), (True, False), (True, True))
+"""Whether ranges are asymmetric, and whether the ends of the network stay in float."""
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rounded:
+    """A network in 8 bits that finds what the float one does, and what it took."""
+
+    network: Int8Network
+    agreement: Agreement
+    asymmetric: bool
+    kept: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +67,9 @@ def int8_model(
     """Write a model folder whose network is in 8 bits, and say what that costs and gains.
 
     Ranges are set on images of the training part. On the validation part float32 and 8 bits are
-    compared by the same runtime, threshold and measures. Where the mean Dice falls too far, the
-    first and the last convolution stay in float; where that is not enough, nothing is written.
+    compared by the same runtime, threshold and measures. Where the mean Dice falls too far,
+    ranges are asymmetric, then the first and the last convolution stay in float, too; where that
+    is not enough, nothing is written.
     Temperature and thresholds stay those of the float weights.
 
     Args:
@@ -82,12 +96,14 @@ def int8_model(
     for part in ("train", "validation"):
         require_own_images(opened, data_set, part)
     images = _prepared(opened, data_set, reading)
-    network, agreement, kept = _rounded(opened, data_set, images, threads, reading)
+    rounded = _rounded(opened, data_set, images, threads, reading)
+    network = rounded.network
     figures = {
         "trained_fingerprint": opened.fingerprint,
         "num_images": len(images),
-        "kept_in_float": list(kept),
-        "validation": agreement.to_document(),
+        "asymmetric": rounded.asymmetric,
+        "kept_in_float": list(rounded.kept),
+        "validation": rounded.agreement.to_document(),
         "bytes_float32": opened.weights_path.stat().st_size,
         "bytes_int8": len(network.model) + len(network.weights),
         "speed": _speed(opened, network, images[0], threads),
@@ -150,7 +166,7 @@ def _rounded(
     images: Sequence[Images],
     threads: int | None,
     reading: Reading,
-) -> tuple[Int8Network, Agreement, tuple[str, ...]]:
+) -> _Rounded:
     """Return the first network in 8 bits that finds what the float one does."""
     cases = data_set.only(run.split.parts["validation"])
     if not any(files.mask_paths for files in cases):
@@ -159,10 +175,11 @@ def _rounded(
             "what 8 bits cost. Train with a larger split.validation."
         )
     source, tried = onnx_of(run), []
-    for float_ends in (False, True):
+    for asymmetric, float_ends in _TRIES:
         network, kept = quantise(
             source,
             images,
+            asymmetric=asymmetric,
             float_ends=float_ends,
             seen=lambda number: reading("Rounding to 8 bits", number, len(images)),
         )
@@ -170,17 +187,17 @@ def _rounded(
         found = compare_on(cases, pair, threshold=run.operating_threshold, reading=reading)
         _log.info("mean Dice %.4f in float32, %.4f in 8 bits; float: %s", *found.dice, kept)
         if found.fall <= MAX_FALL:
-            return network, found, kept
+            return _Rounded(network=network, agreement=found, asymmetric=asymmetric, kept=kept)
         tried.append(found)
     raise _too_costly(run, tried)
 
 
 def _too_costly(run: Run, tried: Sequence[Agreement]) -> AccuracyError:
-    whole, ends = tried
+    falls = " and ".join(f"{found.dice[1]:.4f}" for found in tried)
     return AccuracyError(
-        f"{run.path}: in 8 bits the mean Dice of the {whole.num_lesion_images} validation images "
-        f"with a lesion falls from {whole.dice[0]:.4f} to {whole.dice[1]:.4f}, and to "
-        f"{ends.dice[1]:.4f} with the first and the last layer left in float: by more than "
+        f"{run.path}: in 8 bits the mean Dice of the {tried[0].num_lesion_images} validation "
+        f"images with a lesion falls from {tried[0].dice[0]:.4f} to {falls} (symmetric ranges; "
+        "asymmetric ones; these, with the first and the last layer left in float): by more than "
         f"{MAX_FALL}. No model was written. `predict --precision bfloat16` needs no export and "
         "costs less, where the processor has it."
     )

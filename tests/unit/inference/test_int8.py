@@ -83,6 +83,12 @@ def test_the_ends_can_stay_in_float(name, nncf):
     assert len(ends.weights) > len(whole.weights)  # their kernels take 32 bits again
 
 
+def test_ranges_can_be_asymmetric(nncf):
+    _, network = network_of(SPECS["lite"])
+    even, uneven = (quantise(network, images(2), asymmetric=each)[0] for each in (False, True))
+    assert even.model != uneven.model
+
+
 def test_nothing_is_told_on_stdout_and_nothing_is_sent_home(nncf):
     code = (
         "import sys; from breastseg.inference.int8 import import_nncf; import_nncf(); "

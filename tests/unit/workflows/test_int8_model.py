@@ -41,8 +41,8 @@ def rounding(monkeypatch):
         def __init__(self):
             self.asked, self.answers = [], []
 
-        def __call__(self, network, images, *, float_ends, seen):
-            self.asked.append((len(images), float_ends))
+        def __call__(self, network, images, *, asymmetric, float_ends, seen):
+            self.asked.append((len(images), asymmetric, float_ends))
             seen(len(images))
             given = self.answers.pop(0) if self.answers else network
             kept = ("stem", "head") if float_ends else ()
@@ -97,20 +97,29 @@ def test_temperature_threshold_and_card_are_kept_and_the_fingerprint_is_its_own(
     assert "validation images with a lesion" in card_lines(card)["int8_dice"]
     assert "int8 one image" in (made.model / "card.md").read_text()
     assert not any("benign" in path.read_text() for path in made.model.glob("*.json"))
-    assert rounding.asked == [(5, False)]
+    assert rounding.asked == [(5, False, False)]
+    assert made.figures["asymmetric"] is False
 
 
 def test_it_is_refused_where_it_finds_less_and_nothing_is_written(run, rounding, blind, tmp_path):
-    rounding.answers = [blind, blind]
-    with pytest.raises(AccuracyError, match=r"of the 3 .* to 0\.0000, and to 0\.0000") as caught:
+    rounding.answers = [blind] * 3
+    message = r"of the 3 .* to 0\.0000 and 0\.0000 and 0\.0000"
+    with pytest.raises(AccuracyError, match=message) as caught:
         int8_model(run, tmp_path / "fast", threads=1)
     assert caught.value.exit_code == 3
     assert not (tmp_path / "fast").exists()
-    assert rounding.asked == [(5, False), (5, True)]
+    assert rounding.asked == [(5, False, False), (5, True, False), (5, True, True)]
+
+
+def test_ranges_are_asymmetric_where_that_is_enough(run, rounding, blind, tmp_path):
+    rounding.answers = [blind]
+    made = int8_model(run, tmp_path / "fast", threads=1)
+    assert (made.figures["asymmetric"], made.figures["kept_in_float"]) == (True, [])
+    assert card_lines(card_of(made.model))["int8_ranges"] == "asymmetric"
 
 
 def test_the_ends_stay_in_float_where_that_is_enough(run, rounding, blind, tmp_path):
-    rounding.answers = [blind]
+    rounding.answers = [blind, blind]
     made = int8_model(run, tmp_path / "fast", threads=1)
     assert made.figures["kept_in_float"] == ["stem", "head"]
     assert card_lines(card_of(made.model))["int8_kept_in_float"] == "stem, head"
