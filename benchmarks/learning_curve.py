@@ -72,9 +72,13 @@ def only(checked: CheckedData, cases: Sequence[CaseFiles]) -> CheckedData:
     chosen = sorted(names.index(case.case_id) for case in cases)
     kept = tuple(checked.data_set.cases[place] for place in chosen)
     ids = [case.case_id for case in kept]
+    members = {
+        name: replace(each, cases=tuple(case for case in each.cases if case.case_id in set(ids)))
+        for name, each in checked.data_set.members.items()
+    }
     return replace(
         checked,
-        data_set=replace(checked.data_set, cases=kept),
+        data_set=replace(checked.data_set, cases=kept, members=members),
         groups={each: checked.groups[each] for each in ids},
         content={each: checked.content[each] for each in ids},
         sketches=None if checked.sketches is None else checked.sketches[chosen],
