@@ -30,7 +30,7 @@ from breastseg.core.volume_recipe import VolumePreprocessing
 SCHEMA_VERSION = 1
 _OF_IMAGES = (
     *("shift", "elastic", "speckle", "shadow", "cutout", "aspect", "tone", "depth_gain"),
-    *("margin", "marks", "lesion_free", "inpaint", "inpaint_beside"),
+    *("margin", "marks", "doppler", "screen", "lesion_free", "inpaint", "inpaint_beside"),
 )
 """Fields of Augmentation that volumes do without."""
 
@@ -61,7 +61,9 @@ class Augmentation(RecipePart):
     tone: how far a random rising tone curve is from a straight line, as another machine's
         post-processing has it. depth_gain: largest change of the brightness from top to bottom.
     margin: probability of a black margin all round, as of a screenshot.
-    marks: probability of text, calipers and lines of measurement, anywhere.
+    marks: probability of text, calipers and lines of measurement, at a lesion and anywhere.
+    doppler: probability of a box of colour Doppler, as it looks in grey.
+    screen: probability that the picture is shrunk onto a dark screen with text.
     lesion_free: probability that a lesion image is replaced by a part of it without any lesion,
         where it has one large enough; pictures only. Its class is that of the lesion-free images
         of the training part, or unknown.
@@ -89,6 +91,8 @@ class Augmentation(RecipePart):
     depth_gain: Fraction = 0.0
     margin: Annotated[float, Field(ge=0, le=1)] = 0.0
     marks: Annotated[float, Field(ge=0, le=1)] = 0.0
+    doppler: Annotated[float, Field(ge=0, le=1)] = 0.0
+    screen: Annotated[float, Field(ge=0, le=1)] = 0.0
     lesion_free: Annotated[float, Field(ge=0, le=1)] = 0.0
     inpaint: Annotated[float, Field(ge=0, le=1)] = 0.0
     inpaint_beside: Annotated[float, Field(ge=0, le=1)] = 0.0

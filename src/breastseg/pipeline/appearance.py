@@ -1,17 +1,15 @@
-"""How another machine would show the same picture: grain, shadows, tone, margins, marks."""
+"""How another machine would show the same picture: grain, shadows, tone, margins."""
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from breastseg.core.recipe import Augmentation
 from breastseg.pipeline.preprocess import standardise
 
 Square = Float32[np.ndarray, "size size"]
-Paper = UInt8[np.ndarray, "size size"]
 
 _TONE_PIECES = 5
-_LETTERS = tuple("ABCDEFGHIKLMNOPRSTUVXYZabcdefgmrtx0123456789.:+-")
 
 
 def degrade(image: Square, augmentation: Augmentation, stream: np.random.Generator) -> Square:
@@ -78,36 +76,3 @@ def black_margin(image: Square) -> Square:
     if inside.all() or not inside.any():
         return image
     return standardise(np.where(inside, image, image[inside].min()))
-
-
-def draw_marks(image: Square, stream: np.random.Generator) -> Square:
-    """Draw what screens show: some lines of text, calipers, and dotted lines between them."""
-    low, high = float(image.min()), float(image.max())
-    for _ in range(stream.integers(1, 5)):
-        draw = (_draw_text, _draw_calipers)[stream.integers(2)]
-        paper = np.zeros(image.shape, np.uint8)
-        draw(paper, stream)
-        ink = low + (high - low) * float(stream.uniform(0.7, 1.2))
-        image = image + (ink - image) * (paper / np.float32(255))
-    return image
-
-
-def _draw_text(paper: Paper, stream: np.random.Generator) -> None:
-    size = paper.shape[0]
-    text = "".join(stream.choice(_LETTERS, stream.integers(2, 14)).tolist())
-    where = stream.integers(0, size, 2).tolist()
-    height = float(stream.uniform(0.2, 0.5)) * size / 256
-    cv2.putText(paper, text, where, cv2.FONT_HERSHEY_SIMPLEX, height, 255, 1, cv2.LINE_AA)
-
-
-def _draw_calipers(paper: Paper, stream: np.random.Generator) -> None:
-    """Draw two crosses, and at times the dotted line that is measured between them."""
-    size = paper.shape[0]
-    ends = stream.integers(0, size, (2, 2))
-    arm, kind = round(float(stream.uniform(2, 5)) * size / 256), int(stream.integers(2))
-    for end in ends.tolist():
-        cv2.drawMarker(paper, end, 255, kind, 2 * arm)
-    if stream.random() < 0.5:
-        num_dots = int(np.abs(ends[1] - ends[0]).max()) // 4 + 2
-        columns, rows = np.linspace(ends[0], ends[1], num_dots).round().astype(int).T
-        paper[rows, columns] = 255

@@ -5,9 +5,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from breastseg.core.recipe import Augmentation
-from breastseg.pipeline.appearance import black_margin, degrade, draw_marks
+from breastseg.pipeline.appearance import black_margin, degrade
 from breastseg.pipeline.inpainting import inpaint_beside, inpaint_lesion
 from breastseg.pipeline.lesion_free import lesion_free_part
+from breastseg.pipeline.screen import draw_doppler, draw_marks, show_on_screen
 
 Square = Float32[np.ndarray, "size size"]
 Values = Float32[np.ndarray, "*space"]
@@ -37,11 +38,15 @@ def augment(
     image, mask = _move(image, mask, augmentation, stream)
     if augmentation.margin and stream.random() < augmentation.margin:
         image = black_margin(image)
+    if augmentation.doppler and stream.random() < augmentation.doppler:
+        image = draw_doppler(image, stream)
+    if augmentation.screen and stream.random() < augmentation.screen:
+        image, mask = show_on_screen(image, mask, stream)
     inside = image != 0
     image = degrade(image, augmentation, stream)
     image = np.where(inside, change_intensity(image, augmentation, stream), 0).astype(np.float32)
     if augmentation.marks and stream.random() < augmentation.marks:
-        image = draw_marks(image, stream)
+        image = draw_marks(image, mask, stream)
     return _cut_out(image, augmentation.cutout, stream), mask
 
 
