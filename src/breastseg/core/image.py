@@ -1,6 +1,7 @@
 """The nouns of the field as immutable values. Arrays are (slice, row, column)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32
@@ -9,6 +10,20 @@ from breastseg.core.errors import GeometryError
 
 Pixels = Float32[np.ndarray, "slices rows columns"]
 LabelMap = Int32[np.ndarray, "slices rows columns"]
+
+
+class Area(NamedTuple):
+    """A rectangle of a picture: its first row and column, and those behind its last."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index a picture with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +35,13 @@ class Image:
     affine: voxel index (slice, row, column) to patient LPS position in mm; None where the
         file says nothing about millimetres. It is never guessed. Ultrasound has no place in the
         patient: its affine maps to millimetres in the picture.
+    scan_area: the part of a picture of a screen that is the scan, where the file says so; None
+        where it is all of it. Only there lesions are looked for.
     """
 
     pixels: Pixels
     affine: Float64[np.ndarray, "4 4"] | None = None
+    scan_area: Area | None = None
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:

@@ -114,6 +114,8 @@ class MalignancyMap:
     def on_image(self) -> Plane:
         """Return the contributions on the image's grid (rows, columns), bilinear between places.
 
+        Beyond the scan they are 0.
+
         A pixel tells the contribution of the place around it, not its own.
         """
         box, (row_step, column_step) = self.letterbox, self.stride
@@ -121,7 +123,7 @@ class MalignancyMap:
         columns = _between(
             box.columns, box.left, box.scaled_columns, column_step, self.places.shape[1]
         )
-        return np.asarray(rows @ self.places @ columns.T, np.float32)
+        return box.placed(np.asarray(rows @ self.places @ columns.T, np.float32))
 
     def to_document(self) -> dict[str, Any]:
         """Return its part of lesions.json, in log odds."""

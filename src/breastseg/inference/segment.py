@@ -101,7 +101,7 @@ class ImageAnswer:
     def probability(self) -> Pixels:
         """Return the lesion probability in [0, 1] of each pixel, on the image's grid."""
         if self.segmenter.temperature == 1 and not self.segmenter.gated:
-            return self._resampled(self.square)
+            return self._resampled(self.square, outside=0)
         return apply_temperature(self.logits(), self.segmenter.temperature)
 
     def maps(self) -> tuple[Pixels, Pixels]:
@@ -119,13 +119,14 @@ class ImageAnswer:
         0.5 is that of `probability`, whatever the temperature. Nor does the gate change that
         mask, see core.calibration.
         """
-        lesion, background = (self._resampled(sign * self.square) for sign in (1, -1))
+        lesion = self._resampled(self.square, outside=0)
+        background = self._resampled(-self.square, outside=1)
         logits = logit_of(lesion, background)
         return apply_gate(logits, self.classes) if self.segmenter.gated else logits
 
-    def _resampled(self, logits: Square) -> Pixels:
-        """Return the probabilities on the image's grid."""
-        probability = self.letterbox.invert(np.asarray(expit(logits), np.float32))
+    def _resampled(self, logits: Square, *, outside: float) -> Pixels:
+        """Return the probabilities on the image's grid; `outside` of the scan."""
+        probability = self.letterbox.invert(np.asarray(expit(logits), np.float32), outside)
         # Interpolation may round a last bit beyond 1.
         return np.asarray(np.clip(probability, 0, 1)[None], np.float32)
 

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
-from breastseg.core.image import Image
+from breastseg.core.image import Area, Image
 from breastseg.core.scan_faults import ScanError, ScanFault
 from breastseg.core.series import Series, series_case_id
 from breastseg.io.dicom_files import ULTRASOUND, read_header, refusing_malformed
@@ -23,6 +23,14 @@ from breastseg.io.raster import Luminance, luminance
 _TWO_DIMENSIONAL = 1
 _CENTIMETRES = 3
 _MM_PER_CM = 10.0
+_CORNERS = (
+    "RegionLocationMinY0",
+    "RegionLocationMaxY1",
+    "RegionLocationMinX0",
+    "RegionLocationMaxX1",
+)
+# A region of fewer pixels along a side is a mistake, or no scan of a breast.
+_SMALLEST_AREA = 32
 # Calibrations are written with six digits or more.
 _SAME_SIZE = 1e-3
 
@@ -60,14 +68,16 @@ def _read(path: Path, header: Dataset, frame: int | None) -> Series:
     numbers = range(num_frames(header)) if frame is None else [frame]
     pixels = np.stack([_read_frame(path, header, number) for number in numbers])
     size, notes = _pixel_size(header)
+    area = _scan_area(header, pixels.shape[1:])
+    affine = None if size is None else _picture_affine(*size)
     return Series(
         case_id=series_case_id(str(header.SeriesInstanceUID), "US"),
         modality="US",
-        image=Image(pixels=pixels, affine=None if size is None else _picture_affine(*size)),
+        image=Image(pixels=pixels, affine=affine, scan_area=area),
         series_instance_uid=str(header.SeriesInstanceUID),
         study_instance_uid=str(header.get("StudyInstanceUID", "")),
         instance_paths=(path,),
-        notes=(*notes, *_annotation_notes(header)),
+        notes=(*notes, *_area_notes(area), *_annotation_notes(header)),
     )
 
 
@@ -155,6 +165,36 @@ def _region_size(region: Dataset) -> tuple[float, float] | None:
     if steps[0] is None or steps[1] is None:
         return None
     return steps[0], steps[1]
+
+
+def _scan_area(header: Dataset, shape: tuple[int, ...]) -> Area | None:
+    """Return what all 2D regions of the picture lie in; None where that is all, or not certain."""
+    regions = header.get("SequenceOfUltrasoundRegions") or []
+    flat = [each for each in regions if each.get("RegionSpatialFormat") == _TWO_DIMENSIONAL]
+    corners = [[each.get(name) for name in _CORNERS] for each in flat]
+    if not corners or not all(isinstance(edge, int) for each in corners for edge in each):
+        return None
+    tops, lasts, lefts, ends = zip(*corners, strict=True)
+    rows, columns = shape
+    area = Area(
+        top=max(0, min(tops)),
+        bottom=min(rows, max(lasts) + 1),
+        left=max(0, min(lefts)),
+        right=min(columns, max(ends) + 1),
+    )
+    smallest = min(area.bottom - area.top, area.right - area.left)
+    if smallest < _SMALLEST_AREA or area == (0, rows, 0, columns):
+        return None
+    return area
+
+
+def _area_notes(area: Area | None) -> tuple[str, ...]:
+    if area is None:
+        return ()
+    return (
+        f"The file names rows {area.top} to {area.bottom - 1} and columns {area.left} to "
+        f"{area.right - 1} as the scan; the screen around it is not searched.",
+    )
 
 
 def _step(value: Any) -> float | None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from breastseg.core.image import Image
+from breastseg.core.image import Area, Image
 from breastseg.core.recipe import Preprocessing
 
 Plane = Float32[np.ndarray, "rows columns"]
@@ -16,13 +16,16 @@ Square = Float32[np.ndarray, "size size"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterbox:
-    """Scaling of the longer side to a square's size, centred, and back.
+    """Scaling of the longer side of a scan to a square's size, centred, and back.
 
-    rows, columns: the original grid. scaled_rows, scaled_columns: what they become inside
-    the square; top, left: where that begins.
+    picture: rows and columns of the whole picture. area: the part of it that is the scan.
+    rows, columns: of the scan. scaled_rows, scaled_columns: what they become inside the
+    square; top, left: where that begins.
     """
 
     size: int
+    picture: tuple[int, int]
+    area: Area
     rows: int
     columns: int
     scaled_rows: int
@@ -31,18 +34,24 @@ class Letterbox:
     left: int
 
     @classmethod
-    def fit(cls, shape: tuple[int, ...], size: int) -> "Letterbox":
+    def fit(cls, shape: tuple[int, int], size: int, area: Area | None = None) -> "Letterbox":
         """Place an image of that shape (rows, columns) in a square of `size` pixels.
+
+        Args:
+            area: the part that is the scan, inside the image; None for all of it.
 
         >>> Letterbox.fit((100, 200), 64).scaled_rows
         32
         """
-        rows, columns = shape
+        area = area or Area(0, shape[0], 0, shape[1])
+        rows, columns = area.bottom - area.top, area.right - area.left
         ratio = size / max(rows, columns)
         scaled_rows = max(1, round(rows * ratio))
         scaled_columns = max(1, round(columns * ratio))
         return cls(
             size=size,
+            picture=shape,
+            area=area,
             rows=rows,
             columns=columns,
             scaled_rows=scaled_rows,
@@ -60,18 +69,31 @@ class Letterbox:
         )
 
     def apply(self, pixels: Plane) -> Square:
-        """Scale a picture into the square; 0 around it. Area averaging when it shrinks."""
+        """Scale the scan of a picture into the square, see `fill`."""
+        return self.fill(pixels[self.area.slices])
+
+    def fill(self, scan: Plane) -> Square:
+        """Scale a scan into the square; 0 around it. Area averaging when it shrinks."""
         square = np.zeros((self.size, self.size), np.float32)
-        square[self.inside] = self._resize(pixels, self.scaled_rows, self.scaled_columns)
+        square[self.inside] = self._resize(scan, self.scaled_rows, self.scaled_columns)
         return square
 
     def apply_mask(self, mask: Bool[np.ndarray, "rows columns"]) -> Square:
         """Scale a mask into the square: 1 where at least half of a pixel is inside it."""
         return (self.apply(mask.astype(np.float32)) >= 0.5).astype(np.float32)
 
-    def invert(self, values: Square) -> Plane:
-        """Bring probabilities back to the original grid, bilinearly."""
-        return self._resize(np.ascontiguousarray(values[self.inside]), self.rows, self.columns)
+    def invert(self, values: Square, outside: float = 0) -> Plane:
+        """Bring probabilities back to the picture's grid, bilinearly; `outside` of the scan."""
+        inside = np.ascontiguousarray(values[self.inside])
+        return self.placed(self._resize(inside, self.rows, self.columns), outside)
+
+    def placed(self, scan: Plane, outside: float = 0) -> Plane:
+        """Return values of the scan's grid on the picture's, with a constant around them."""
+        if scan.shape == self.picture:
+            return scan
+        picture = np.full(self.picture, outside, np.float32)
+        picture[self.area.slices] = scan
+        return picture
 
     @staticmethod
     def _resize(pixels: Plane, rows: int, columns: int) -> Plane:
@@ -97,11 +119,12 @@ def prepare_image(
 ) -> tuple[Float32[np.ndarray, "1 size size"], Letterbox]:
     """Return the network's input for a 2D image and the way back to its grid.
 
-    The image is standardised first; the padding around it is 0, its mean.
+    The scan, without the screen around it, is standardised first; padding is 0, its mean.
     """
-    plane = image.pixels[0]
-    letterbox = Letterbox.fit(plane.shape, preprocessing.size)
-    return letterbox.apply(standardise(plane))[None], letterbox
+    rows, columns = image.pixels.shape[1:]
+    letterbox = Letterbox.fit((rows, columns), preprocessing.size, image.scan_area)
+    scan = image.pixels[0][letterbox.area.slices]
+    return letterbox.fill(standardise(scan))[None], letterbox
 
 
 def pad_to_stride(

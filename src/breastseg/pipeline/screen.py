@@ -72,8 +72,8 @@ def draw_doppler(image: Square, stream: np.random.Generator) -> Square:
     corners = _box(size, stream)
     cv2.fillPoly(box, [corners], 1)
     vessel = size * float(stream.uniform(*_VESSEL))
-    field = cv2.GaussianBlur(stream.standard_normal((size, size), np.float32), (0, 0), vessel)
-    field /= field.std()
+    noise = cv2.GaussianBlur(stream.standard_normal((size, size), np.float32), (0, 0), vessel)
+    field = noise / max(float(noise.std()), 1e-6)
     least, opacity = stream.uniform(1, 2.4), stream.uniform(0.6, 1)
     for flow in (field, -field):
         shown = np.clip(4 * (flow - least), 0, 1) * (box * opacity)

@@ -73,6 +73,39 @@ def test_ambiguous_spacing_is_none(write):
     assert spacing_with(write, region(spatial_format=2))[0] is None
 
 
+SCREEN = np.random.default_rng(2).integers(0, 255, (90, 120)).astype(np.uint8)
+
+
+def area_with(write, *corners, spatial_format=1):
+    """The scan area of a screen whose regions have these corners (x0, y0, x1, y1)."""
+    regions = [region(spatial_format=spatial_format) for _ in corners]
+    for each, (left, top, right, bottom) in zip(regions, corners, strict=True):
+        each.RegionLocationMinX0, each.RegionLocationMinY0 = left, top
+        each.RegionLocationMaxX1, each.RegionLocationMaxY1 = right, bottom
+
+    def edit(dataset):
+        dataset.SequenceOfUltrasoundRegions = Sequence(regions)
+
+    series = read_ultrasound(write(SCREEN, edit))
+    assert np.array_equal(series.image.pixels[0], SCREEN)
+    return series.image.scan_area, series.notes
+
+
+def test_the_scan_is_what_the_regions_lie_in(write):
+    area, notes = area_with(write, (20, 10, 79, 69))
+    assert area == (10, 70, 20, 80)
+    assert SCREEN[area.slices].shape == (60, 60)
+    assert "rows 10 to 69 and columns 20 to 79" in notes[0]
+    assert area_with(write, (20, 10, 59, 49), (30, 20, 99, 69))[0] == (10, 70, 20, 100)
+    assert area_with(write, (20, 10, 120, 95))[0] == (10, 90, 20, 120)
+
+
+def test_a_region_that_is_everything_or_nothing_or_no_picture_is_no_scan_area(write):
+    for corners in ((0, 0, 119, 89), (20, 10, 40, 30), (80, 60, 20, 10), (200, 200, 300, 300)):
+        assert area_with(write, corners) == (None, ())
+    assert area_with(write, (20, 10, 79, 69), spatial_format=2)[0] is None
+
+
 def test_colour_becomes_luminance_as_in_a_png(write):
     colours = np.random.default_rng(1).integers(0, 256, (6, 10, 3)).astype(np.uint8)
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from breastseg.core.image import Image
+from breastseg.core.image import Area, Image
 from breastseg.core.recipe import Preprocessing
 from breastseg.io.raster import read_image
 from breastseg.pipeline.preprocess import Letterbox, pad_to_stride, prepare_image, standardise
@@ -155,3 +155,24 @@ def test_padding_to_the_stride_adds_as_little_as_possible_behind_the_image(rows,
         assert before <= after < before + stride
     np.testing.assert_array_equal(padded[..., :rows, :columns], images)
     assert padded.sum() == images.sum()
+
+
+def test_the_screen_around_a_scan_is_left_out_and_comes_back_as_told():
+    """What is prepared of a scan on a screen is what is prepared of the scan alone."""
+    screen = np.random.default_rng(4).uniform(0, 255, (90, 120)).astype(np.float32)
+    area = Area(10, 70, 30, 80)
+    alone = Image(pixels=screen[None, *area.slices])
+    on_screen = Image(pixels=screen[None], scan_area=area)
+    expected, own = prepare_image(alone, Preprocessing(size=64))
+    prepared, letterbox = prepare_image(on_screen, Preprocessing(size=64))
+    np.testing.assert_array_equal(prepared, expected)
+    back = letterbox.invert(prepared[0], outside=-7)
+    assert back.shape == screen.shape
+    np.testing.assert_array_equal(back[area.slices], own.invert(expected[0]))
+    back[area.slices] = -7
+    assert (back == -7).all()
+    mask = np.zeros(screen.shape, bool)
+    mask[30:50, 40:60] = True
+    np.testing.assert_array_equal(
+        letterbox.apply_mask(mask), own.apply_mask(np.ascontiguousarray(mask[area.slices]))
+    )

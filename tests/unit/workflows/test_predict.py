@@ -386,6 +386,25 @@ def test_dicom_ultrasound_is_predicted_like_a_picture(run, tmp_path):
     assert (again.reused, again.notes) == (True, dicom.notes)
 
 
+def test_on_a_screen_only_the_scan_is_searched(run, tmp_path):
+    """A bright place is found in the whole picture, and no more once the file names the scan."""
+    pixels = np.full((60, 90), 20, np.uint8)
+    pixels[5:25, 65:85] = 220
+    region = Dataset()
+    region.RegionSpatialFormat = region.RegionDataType = 1
+    attributes = {"Rows": 60, "Columns": 90, "PixelData": pixels.tobytes()}
+    attributes["SequenceOfUltrasoundRegions"] = Sequence([region])
+    path = write_ultrasound(tmp_path / "unsaid.dcm", **attributes)
+    assert go([path], run, tmp_path / "whole").cases[0].lesions
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 59, 39
+    path = write_ultrasound(tmp_path / "said.dcm", **attributes)
+    (found,) = go([path], run, tmp_path / "part").cases
+    assert not found.lesions
+    document = (tmp_path / "part" / found.case_id / "lesions.json").read_text()
+    assert "rows 0 to 39 and columns 0 to 59" in document
+
+
 def test_each_frame_and_each_picture_of_a_series_is_a_case(run, tmp_path):
     write_ultrasound(tmp_path / "exam" / "loop", frames=2)
     stem = series_case_id("1.3", "US")
