@@ -92,7 +92,8 @@ class Model:
 
         Args:
             image_or_path: a picture: its path (PNG, JPEG, TIFF, BMP, DICOM ultrasound of one
-                frame), or its grey values (rows, columns) in any unit. For a model of CT: the
+                frame), or its grey values (rows, columns) in any unit, also as three equal colours
+                (rows, columns, 3). For a model of CT: the
                 folder of a DICOM series, a NIfTI file in HU, or an `Image` in HU with an affine.
             threshold: operating threshold in (0, 1], see core.lesion.find_lesions; the model's
                 own where None.

@@ -89,6 +89,8 @@ def read_source(source: Source, model: Model, spacing_mm: Spacing | None = None)
 
 
 def _image_of(grey: Shaped[np.ndarray, "..."]) -> Image:
+    if grey.ndim == 3 and grey.shape[-1] == 3 and (grey == grey[..., :1]).all():
+        grey = grey[..., 0]  # Grey, stored as colours: whichever comes first, it is the same.
     if grey.ndim != 2 or not grey.size or grey.dtype.kind not in "buif":
         raise GeometryError(
             "an array must hold the grey values (rows, columns) of a picture, got the shape "

@@ -103,6 +103,12 @@ def test_an_array_is_its_picture_whatever_the_unit(scan, model, dtype):
     assert found.case_id == "image"
 
 
+def test_grey_stored_as_colours_is_grey(scan, model):
+    grey = np.asarray(Pillow.open(scan))
+    found, of_file = model.predict(np.stack([grey] * 3, axis=-1)), model.predict(scan)
+    np.testing.assert_array_equal(found.probability, of_file.probability)
+
+
 def test_a_spacing_gives_millimetres(scan, model):
     plain, known = (model.predict(scan, spacing_mm=each) for each in (None, (0.5, 0.2)))
     assert plain.lesions[0].area_mm2 is None
@@ -140,7 +146,7 @@ def test_many_are_predicted_when_they_are_asked_for(model, tmp_path):
 @pytest.mark.parametrize(
     ("grey", "error", "message"),
     [
-        (np.zeros((4, 5, 3), np.uint8), GeometryError, r"Turn colours into grey"),
+        (np.eye(12, dtype=np.uint8).reshape(8, 6, 3), GeometryError, r"Turn colours into grey"),
         (np.zeros((0, 5), np.uint8), GeometryError, r"shape \(0, 5\)"),
         (np.zeros((4, 5), complex), GeometryError, "of complex128"),
         (np.full((4, 5), np.nan), InputError, "finite"),
