@@ -25,6 +25,11 @@ class Area(NamedTuple):
         """Its rows and columns, to index a picture with."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Its number of rows and columns."""
+        return self.bottom - self.top, self.right - self.left
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:

@@ -182,8 +182,7 @@ def _scan_area(header: Dataset, shape: tuple[int, ...]) -> Area | None:
         left=max(0, min(lefts)),
         right=min(columns, max(ends) + 1),
     )
-    smallest = min(area.bottom - area.top, area.right - area.left)
-    if smallest < _SMALLEST_AREA or area == (0, rows, 0, columns):
+    if min(area.shape) < _SMALLEST_AREA or area == (0, rows, 0, columns):
         return None
     return area
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
-from breastseg.pipeline.lesion_free import box_of
+from breastseg.pipeline.lesion_free import area_of
 from breastseg.pipeline.preprocess import standardise
 
 Square = Float32[np.ndarray, "size size"]
@@ -104,7 +104,7 @@ def _paint(
         taken: columns that no tissue may come from.
     """
     inside = image != 0
-    top, bottom, left, right = box_of(inside)
+    top, bottom, left, right = area_of(inside)
     covered = np.flatnonzero(_touched(brush))
     gap = slice(int(covered[0]), int(covered[-1]) + 1)
     free = ~taken

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float32
 
+from breastseg.core.image import Area
 from breastseg.pipeline.preprocess import Letterbox, standardise
 
 Square = Float32[np.ndarray, "size size"]
@@ -11,9 +12,6 @@ _CLEARANCE = 0.04
 """Kept from a lesion, whose edge is drawn where its halo is not yet over; share of the size."""
 _SMALLEST = 0.3
 """Shorter side of a part, as a share of the size: smaller ones are mostly blur."""
-
-Box = tuple[int, int, int, int]
-"""Top, bottom, left, right; bottom and right do not belong to it."""
 
 
 def lesion_free_part(
@@ -33,43 +31,39 @@ def lesion_free_part(
     inside = image != 0
     if not inside.any():
         return image, mask
-    beside = _beside(box_of(inside), box_of(mask > 0), image.shape[0])
+    beside = _beside(area_of(inside), area_of(mask > 0), image.shape[0])
     if not beside:
         return image, mask
-    top, bottom, left, right = _some_of(
-        beside[stream.integers(len(beside))], image.shape[0], stream
-    )
-    part = standardise(np.ascontiguousarray(image[top:bottom, left:right]))
+    chosen = _some_of(beside[stream.integers(len(beside))], image.shape[0], stream)
+    part = standardise(np.ascontiguousarray(image[chosen.slices]))
     enlarged = Letterbox.fit(part.shape, image.shape[0]).apply(part)
     return enlarged, np.zeros_like(mask)
 
 
-def box_of(region: np.ndarray) -> Box:
-    """Return the smallest box around what is true; something is."""
+def area_of(region: np.ndarray) -> Area:
+    """Return the smallest area around what is true; something is."""
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    return Area(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
-def _beside(picture: Box, lesion: Box, size: int) -> list[Box]:
+def _beside(picture: Area, lesion: Area, size: int) -> list[Area]:
     """Return what of the picture lies above, below, left and right of the lesions, if enough."""
-    top, bottom, left, right = picture
     clear = round(_CLEARANCE * size)
-    boxes = [
-        (top, lesion[0] - clear, left, right),
-        (lesion[1] + clear, bottom, left, right),
-        (top, bottom, left, lesion[2] - clear),
-        (top, bottom, lesion[3] + clear, right),
+    areas = [
+        picture._replace(bottom=lesion.top - clear),
+        picture._replace(top=lesion.bottom + clear),
+        picture._replace(right=lesion.left - clear),
+        picture._replace(left=lesion.right + clear),
     ]
-    least = _SMALLEST * size
-    return [box for box in boxes if min(box[1] - box[0], box[3] - box[2]) >= least]
+    return [each for each in areas if min(each.shape) >= _SMALLEST * size]
 
 
-def _some_of(box: Box, size: int, stream: np.random.Generator) -> Box:
-    """Return a random part of a box: between the smallest side and the whole, anywhere."""
+def _some_of(area: Area, size: int, stream: np.random.Generator) -> Area:
+    """Return a random part of an area: between the smallest side and the whole, anywhere."""
     least = round(_SMALLEST * size)
-    top, bottom = _some_along(box[0], box[1], least, stream)
-    left, right = _some_along(box[2], box[3], least, stream)
-    return top, bottom, left, right
+    rows = _some_along(area.top, area.bottom, least, stream)
+    columns = _some_along(area.left, area.right, least, stream)
+    return Area(*rows, *columns)
 
 
 def _some_along(start: int, stop: int, least: int, stream: np.random.Generator) -> tuple[int, int]:

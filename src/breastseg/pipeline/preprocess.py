@@ -44,7 +44,7 @@ class Letterbox:
         32
         """
         area = area or Area(0, shape[0], 0, shape[1])
-        rows, columns = area.bottom - area.top, area.right - area.left
+        rows, columns = area.shape
         ratio = size / max(rows, columns)
         scaled_rows = max(1, round(rows * ratio))
         scaled_columns = max(1, round(columns * ratio))
