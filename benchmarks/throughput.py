@@ -1,4 +1,4 @@
-"""How many pictures a second `breastseg predict` does, one at a time and several together.
+"""How many pictures a second `breastseg predict` does, by threads, one at a time and several.
 
 Reading, preparing, measuring, drawing and writing are all of it: a folder of pictures becomes a
 folder of results. Each row is a process of its own, so that its peak memory is its own. Without
@@ -7,6 +7,7 @@ phantoms.
 """
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import resource
@@ -126,12 +127,13 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a run folder")
     parser.add_argument("--recipe", default="ultrasound-scratch", help="of the network, no --model")
     parser.add_argument("--num-images", nargs="+", type=int, default=[60, 240])
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    all_threads = os.cpu_count() or 1
+    parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, all_threads}))
     parser.add_argument("--at-once", nargs="+", type=int, default=[1, 2, 3])
     given = parser.parse_args()
-    table = Table(title=f"breastseg predict, {given.threads} threads for the network")
+    table = Table(title="breastseg predict of a folder")
     for heading in (
-        *("images", "at once", "images/s", "network's share of the time"),
+        *("images", "threads", "at once", "images/s", "network's share of the time"),
         *("processor s/image", "peak MiB", "failed"),
     ):
         table.add_column(heading, justify="right")
@@ -144,12 +146,13 @@ def main() -> None:
         model = given.model or initial_run(work_dir / "run", given.recipe)
         for count in given.num_images:
             scans = linked(pictures, count, work_dir / f"{count} images")
-            for at_once in given.at_once:
-                work = Work(scans, model, given.threads, at_once)
+            for threads, at_once in itertools.product(given.threads, given.at_once):
+                work = Work(scans, model, threads, at_once)
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
                     found = pool.apply(measure, (work,))
                 table.add_row(
                     f"{count:,}",
+                    f"{threads}",
                     f"{at_once}",
                     f"{count / found.wall_seconds:.1f}",
                     f"{found.network_seconds / found.wall_seconds:.0%}",

@@ -21,7 +21,7 @@ from breastseg.io.raster import file_sha256
 _MASK_SUFFIX = "_mask"
 _PROBABILITY_SUFFIXES = ("_probability", "_prob")
 _FIRST_CHANNEL = "_0000"
-_OVERLAY = "overlay.png"
+_OF_PREDICT = ("overlay.png", "malignancy.png")
 _SHOWN = 5
 
 
@@ -113,7 +113,7 @@ def tell(names: Sequence[object]) -> str:
 
 def _named(path: Path, folder: Path, endings: Sequence[str]) -> _Named | None:
     ending = ending_of(path)
-    if ending is None or ending.lower() not in endings or path.name == _OVERLAY:
+    if ending is None or ending.lower() not in endings or path.name in _OF_PREDICT:
         return None
     *parents, name = path.relative_to(folder).parts
     stem = name.removesuffix(ending)

@@ -25,6 +25,7 @@ _RESULT_FILES = (
     "mask.nii.gz",
     "probability.nii.gz",
     "overlay*.png",
+    "malignancy.png",
     "overlay-*.dcm",
     "seg.dcm",
     "sr.dcm",

@@ -56,7 +56,7 @@ def test_nnunets_files_and_their_company(find):
 
 
 def test_our_own_prediction_folder(find):
-    files = ["a/mask.png", "a/overlay.png", "a/lesions.json", "predictions.json", "report.html"]
+    files = ["a/mask.png", "a/overlay.png", "a/malignancy.png", "a/lesions.json", "report.html"]
     assert find([*files, "scorecard/scorecard.html"], ["a.png"]) == {"a": ("a/mask.png", None)}
 
 

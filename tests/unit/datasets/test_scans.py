@@ -96,7 +96,7 @@ def test_two_images_with_one_case_id_are_refused(tmp_path):
 
 def test_results_among_the_scans_are_not_scans(tmp_path):
     touch(tmp_path, "a.png", "out/a/mask.png", "out/a/overlay.png", "old/b/mask.png")
-    touch(tmp_path, "old/b/overlay.png", "old/b/lesions.json")
+    touch(tmp_path, "old/b/overlay.png", "old/b/malignancy.png", "old/b/lesions.json")
     assert ids(find_scans([tmp_path], results_dir=tmp_path / "out")) == ["a"]
 
 
