@@ -175,7 +175,7 @@ class Found:
     silent: list[bool] = field(default_factory=list)
 
     def in_words(self) -> tuple[str, str, str, str]:
-        """Return mean and median Dice, the share of empty answers, and the silent pictures."""
+        """Return mean and median Dice, the share without overlap, and the silent pictures."""
         missed = np.mean([each == 0 for each in self.dice])
         return (
             f"{np.mean(self.dice):.3f}",

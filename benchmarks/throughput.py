@@ -96,6 +96,12 @@ def measure(work: Work) -> Measured:
     return Measured(wall, busy, Timed.seconds, peak, result.num_failed)
 
 
+def measured(work: Work) -> Measured:
+    """Measure in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, (work,))
+
+
 def initial_run(path: Path, recipe_name: str) -> Path:
     """Write a run folder whose network marks nothing."""
     recipe = resolve_recipe(recipe_name)
@@ -144,12 +150,13 @@ def main() -> None:
         )
         pictures = [case.image_path for case in find_scans([data]).cases]
         model = given.model or initial_run(work_dir / "run", given.recipe)
+        one = linked(pictures, 1, work_dir / "one image")
+        for threads in given.threads:  # The compiled network is then in the cache.
+            measured(Work(one, model, threads, 1))
         for count in given.num_images:
             scans = linked(pictures, count, work_dir / f"{count} images")
             for threads, at_once in itertools.product(given.threads, given.at_once):
-                work = Work(scans, model, threads, at_once)
-                with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    found = pool.apply(measure, (work,))
+                found = measured(Work(scans, model, threads, at_once))
                 table.add_row(
                     f"{count:,}",
                     f"{threads}",

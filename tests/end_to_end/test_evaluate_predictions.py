@@ -160,6 +160,12 @@ def test_beside_a_run_on_what_it_held_out(score, masks, runs):
     assert "figures flatter" in flattering["warnings"][0]
 
 
+def test_beside_a_model_that_ships_whose_images_nobody_knows(score, masks):
+    document, _ = score(masks, "--against", "ultrasound")
+    assert document["table"][1]["role"] == "model"
+    assert "ultrasound keeps no record of the images" in " ".join(document["warnings"])
+
+
 def test_beside_other_masks(score, masks, tmp_path):
     other = shutil.copytree(masks, tmp_path / "other" / "a-colleague")
     document, _ = score(masks, "--against", other)

@@ -154,6 +154,10 @@ def test_a_model_handed_on_without_its_images_is_told_wherever_it_is_scored(
     answer = breastseg("evaluate", slim, few, *options, "--output", tmp_path / "card")
     assert answer.code == 0, answer.told
     assert f"slim keeps {unknown}" in answer.told
+    assert "not seen" not in answer.told
+    page = (tmp_path / "card" / "scorecard.html").read_text()
+    assert "Nobody can tell" in page
+    assert "Groups shared" not in page
     epochs = ("--set", "optimisation.epochs=1")
     answer = breastseg("train", few, "--init", slim, *epochs, *options, "--output", tuned)
     assert answer.code == 0, answer.told

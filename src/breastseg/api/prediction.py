@@ -51,7 +51,8 @@ class Prediction:
         cls, found: segment.Prediction, *, notes: tuple[str, ...], notice: str | None
     ) -> Self:
         """Wrap what was found in a picture."""
-        return cls(lesions=found.lesions, notes=notes, notice=notice, found=found)
+        told = (*notes, *found.in_words())
+        return cls(lesions=found.lesions, notes=told, notice=notice, found=found)
 
     @classmethod
     def of_volume(

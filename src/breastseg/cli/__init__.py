@@ -36,8 +36,8 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             hint("Interrupted. What is written is whole; the same command or --resume goes on.")
             code = 130
-        except (TyperException, typer.Exit, typer.Abort):
-            raise
+        except (TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+            raise  # A closed pipe, as of `| head`, ends without a word.
         except Exception as error:
             logging.getLogger("breastseg").debug("internal error", exc_info=error)
             hint(f"Internal error: {type(error).__name__}: {error}. Please report it.")

@@ -28,7 +28,10 @@ from breastseg.training.shipped import DEFAULT_MODEL
 def evaluate(
     places: Annotated[
         list[Path],
-        typer.Argument(metavar="[RUN] DATA", help="A run, unless masks are given, and the data."),
+        typer.Argument(
+            metavar="[RUN] DATA",
+            help="A run or the name of a model that ships, unless masks are given; and the data.",
+        ),
     ],
     predictions: Annotated[
         Path | None,
@@ -42,8 +45,8 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="RUN",
-            help="Another run, compared image by image; with --predictions also another folder of "
-            "masks; repeatable.",
+            help="Another run or model, compared image by image; with --predictions also another "
+            "folder of masks; repeatable.",
         ),
     ] = None,
     split_of: Annotated[

@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float32
 from scipy.special import expit, logit, softmax
 
 from breastseg.core.errors import InputError
-from breastseg.core.image import Pixels
+from breastseg.core.image import Area, Pixels
 from breastseg.core.lesion import DEFAULT_THRESHOLD, check_threshold
 
 SCHEMA_VERSION = 2
@@ -169,18 +169,24 @@ class Calibration:
             logits = logit(np.asarray(probability, np.float64))
         return apply_temperature(logits, self.temperature)
 
-    def bounds(self, probability: Pixels) -> Bounds:
+    def bounds(self, probability: Pixels, area: Area | None = None) -> Bounds:
         """Return the guaranteed masks of an image, or that the model abstains.
 
         Args:
             probability: calibrated, on any grid, of shape (slices, rows, columns).
+            area: where lesions are looked for, see Image.scan_area; what lies around it is in no
+                mask and counts for nothing.
         """
+        searched = np.ones(probability.shape, bool)
+        if area is not None:
+            searched[:] = False
+            searched[:, *area.slices] = True
         outer = inner = share = None
         if self.outer is not None and self.outer.threshold is not None:
-            outer = probability >= np.float32(self.outer.threshold)
-            share = float(np.mean(outer))
+            outer = searched & (probability >= np.float32(self.outer.threshold))
+            share = float(np.mean(outer[searched]))
         if self.inner is not None and self.inner.threshold is not None:
-            inner = probability > np.float32(self.inner.threshold)
+            inner = searched & (probability > np.float32(self.inner.threshold))
         abstains = share is not None and share > self.abstain_above
         return Bounds(outer=outer, inner=inner, outer_share=share, abstains=abstains)
 

@@ -30,6 +30,13 @@ class Area(NamedTuple):
         """Its number of rows and columns."""
         return self.bottom - self.top, self.right - self.left
 
+    def in_words(self) -> str:
+        """Say that only here lesions are looked for."""
+        return (
+            f"Rows {self.top} to {self.bottom - 1} and columns {self.left} to {self.right - 1} "
+            "are the scan; the screen around it is not searched."
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:

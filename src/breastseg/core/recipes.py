@@ -19,7 +19,7 @@ from breastseg.core.volume_recipe import VolumePreprocessing
 
 
 def seed_latent256() -> Recipe:
-    """The seed's Keras network (latent space 256) as described, its mistakes mended."""
+    """The Keras U-Net (latent space 256) that this project began with, its mistakes mended."""
     return Recipe(
         name="seed-latent256",
         preprocessing=Preprocessing(size=128),
@@ -36,7 +36,7 @@ def seed_latent256() -> Recipe:
 
 
 def seed_latent1024() -> Recipe:
-    """The seed's PyTorch network (down to 1024 channels) as described, its mistakes mended."""
+    """The PyTorch U-Net (1024 channels) that this project began with, its mistakes mended."""
     return Recipe(
         name="seed-latent1024",
         preprocessing=Preprocessing(size=128),

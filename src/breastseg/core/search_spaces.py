@@ -9,7 +9,7 @@ from breastseg.core.search_space import SearchSpace, read_space
 
 
 def seed_grid() -> SearchSpace:
-    """What the idea's author tuned: five losses, the learning rate, the width of the network."""
+    """What was tuned at the project's beginning: five losses, the learning rate, the width."""
     return SearchSpace(
         name="seed-grid",
         description=(seed_grid.__doc__ or "").strip(),

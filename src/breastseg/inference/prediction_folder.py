@@ -52,7 +52,7 @@ Document = dict[str, Any]
 class Maker:
     """What results were made with: results of different makers are never mixed.
 
-    fingerprint: of the model. threshold: pixels at or above it are lesion.
+    fingerprint: of the model. threshold: a lesion is shown whose most probable pixel reaches it.
     notice: what every reader of its results must know of the model; None where nothing.
     """
 
@@ -200,6 +200,8 @@ class PredictionFolder:
             files = list(document.get("files", (MASK_NAME, OVERLAY_NAME)))
             files += [MALIGNANCY_NAME] if "malignancy" in document else []
             result = CaseResult.from_document(document, reused=True)
+            # Results of before there were scan areas may be of another.
+            is_current = result.in_volume or "scan_area" in document["image"]
         except (KeyError, TypeError, ValueError):
             return None
         if made_from != sha256:
@@ -207,7 +209,8 @@ class PredictionFolder:
                 f"case '{case_id}': the result in {folder} was made from another image of that "
                 "name. Choose another --output, or replace it with --overwrite."
             )
-        return result if all((folder / name).is_file() for name in (*files, *also)) else None
+        is_whole = all((folder / name).is_file() for name in (*files, *also))
+        return result if is_current and is_whole else None
 
     def write_case(
         self,
@@ -234,7 +237,8 @@ class PredictionFolder:
         mask = prediction.mask[0].astype(np.uint8) * np.uint8(255)
         write_bytes(folder / MASK_NAME, encode_png(mask))
         write_bytes(folder / OVERLAY_NAME, overlay)
-        document = {**self._case_document(prediction, sha256), "notes": list(notes)}
+        told = [*notes, *prediction.in_words()]
+        document = {**self._case_document(prediction, sha256), "notes": told}
         # What an earlier call drew of another model must not stay beside this one's.
         remove_file(folder / MALIGNANCY_NAME)
         if malignancy is not None and prediction.malignancy is not None:
@@ -260,6 +264,7 @@ class PredictionFolder:
     def _case_document(self, prediction: Prediction, sha256: str) -> Document:
         _, rows, columns = prediction.image.pixels.shape
         spacing, bounds = prediction.image.spacing_mm, prediction.bounds
+        area = prediction.image.scan_area
         classes = {name: round(share, 4) for name, share in prediction.classes.items()}
         return {
             **self.maker.to_document(),
@@ -270,6 +275,7 @@ class PredictionFolder:
                 "rows": rows,
                 "columns": columns,
                 "spacing_mm": None if spacing is None else list(spacing[1:]),
+                "scan_area": None if area is None else area._asdict(),
             },
             "lesions": [lesion.to_document() for lesion in prediction.lesions],
             **({"classes": classes} if classes else {}),

@@ -77,7 +77,7 @@ def _read(path: Path, header: Dataset, frame: int | None) -> Series:
         series_instance_uid=str(header.SeriesInstanceUID),
         study_instance_uid=str(header.get("StudyInstanceUID", "")),
         instance_paths=(path,),
-        notes=(*notes, *_area_notes(area), *_annotation_notes(header)),
+        notes=(*notes, *_annotation_notes(header)),
     )
 
 
@@ -176,6 +176,11 @@ def _scan_area(header: Dataset, shape: tuple[int, ...]) -> Area | None:
         return None
     tops, lasts, lefts, ends = zip(*corners, strict=True)
     rows, columns = shape
+    if any(
+        top > last or left > end or top >= rows or left >= columns
+        for top, last, left, end in corners
+    ):
+        return None
     area = Area(
         top=max(0, min(tops)),
         bottom=min(rows, max(lasts) + 1),
@@ -185,15 +190,6 @@ def _scan_area(header: Dataset, shape: tuple[int, ...]) -> Area | None:
     if min(area.shape) < _SMALLEST_AREA or area == (0, rows, 0, columns):
         return None
     return area
-
-
-def _area_notes(area: Area | None) -> tuple[str, ...]:
-    if area is None:
-        return ()
-    return (
-        f"The file names rows {area.top} to {area.bottom - 1} and columns {area.left} to "
-        f"{area.right - 1} as the scan; the screen around it is not searched.",
-    )
 
 
 def _step(value: Any) -> float | None:

@@ -65,12 +65,16 @@ def _extent(mask: Square, angle: float) -> np.ndarray:
 
 
 def draw_doppler(image: Square, stream: np.random.Generator) -> Square:
-    """Draw a box of colour Doppler as it looks in grey: flow of two brightnesses, an outline."""
+    """Draw a box of colour Doppler as it looks in grey: flow of two brightnesses, an outline.
+
+    What is 0 around the picture stays 0.
+    """
     size = image.shape[0]
     low, high = float(image.min()), float(image.max())
     box = np.zeros(image.shape, np.uint8)
-    corners = _box(size, stream)
+    corners, inside = _box(size, stream), image != 0
     cv2.fillPoly(box, [corners], 1)
+    box[~inside] = 0
     vessel = size * float(stream.uniform(*_VESSEL))
     noise = cv2.GaussianBlur(stream.standard_normal((size, size), np.float32), (0, 0), vessel)
     field = noise / max(float(noise.std()), 1e-6)
@@ -82,7 +86,8 @@ def draw_doppler(image: Square, stream: np.random.Generator) -> Square:
     if stream.random() < 0.7:
         outline = np.zeros(image.shape, np.uint8)
         cv2.polylines(outline, [corners], isClosed=True, color=1)
-        image = np.where(outline, np.float32(low + (high - low) * stream.uniform(0.5, 1)), image)
+        ink = np.float32(low + (high - low) * stream.uniform(0.5, 1))
+        image = np.where(outline * inside, ink, image)
     return image
 
 
@@ -125,7 +130,8 @@ def show_on_screen(
     dark = np.where(inside, image, np.float32(low))
     screen[picture] = cv2.resize(dark, (columns, rows), interpolation=cv2.INTER_AREA)
     target = np.zeros_like(mask)
-    target[picture] = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_NEAREST)
+    shares = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA)
+    target[picture] = shares >= 0.5
     return standardise(screen), target
 
 

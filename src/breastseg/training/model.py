@@ -233,9 +233,12 @@ class OpenModel:
             threshold or self.model.operating_threshold,
             classes=mean_classes(answers),
         )
+        bounds = None
+        if self.calibration is not None:
+            bounds = self.calibration.bounds(found.probability, image.scan_area)
         return replace(
             found,
-            bounds=None if self.calibration is None else self.calibration.bounds(found.probability),
+            bounds=bounds,
             malignancy=MalignancyMap.mean([answer.malignancy() for answer in answers]),
         )
 

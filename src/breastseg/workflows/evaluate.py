@@ -174,7 +174,7 @@ def _pictures_of_images(scored: Scored) -> list[Picture]:
             found = scored.judge.predict(0, case)
             bounds = None
             if calibration and calibration.is_fitted and place < _SHOWN_BOUNDS[role]:
-                bounds = calibration.bounds(found.probability)
+                bounds = calibration.bounds(found.probability, case.image.scan_area)
             pictures.append(
                 case_picture(
                     case, found.mask, score, role=role, lesions=found.lesions, bounds=bounds

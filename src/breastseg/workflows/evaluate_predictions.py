@@ -16,6 +16,7 @@ from breastseg.evaluation.overlap import Mask
 from breastseg.evaluation.scorecard import exemplary_cases, summarise, to_document
 from breastseg.report.scorecard_page import Picture
 from breastseg.training.model import is_ensemble, load_model, open_model
+from breastseg.training.shipped import resolve_model, shipped_models
 from breastseg.workflows.contestants import (
     Contestant,
     RunContestant,
@@ -26,7 +27,7 @@ from breastseg.workflows.given_evidence import unknown_training
 from breastseg.workflows.panel import Judged, Panel, judge
 from breastseg.workflows.progress import Reading, log_file, silent_reading
 from breastseg.workflows.scorecard_files import case_picture, write_scorecard
-from breastseg.workflows.seen_before import all_seen, exposures_of, warning_of
+from breastseg.workflows.seen_before import all_seen, exposures_of, unknown_images, warning_of
 from breastseg.workflows.volume_pictures import volume_pictures
 
 log = logging.getLogger(__name__)
@@ -194,12 +195,15 @@ def _opponents(
     """Return those to compare with, and what makes their figures too good."""
     contestants: list[Contestant] = []
     warnings: list[str] = []
-    for path in against:
+    for given in against:
+        path = resolve_model(given) if str(given) in shipped_models() else given
         if not ((path / "recipe.json").is_file() or is_ensemble(path)):
             other = find_given_masks(path, data_set.cases)
             contestants.append(given_contestant(other, chosen.cases))
             continue
         model = open_model(path)
+        if unknown := unknown_images(model):
+            warnings.append(unknown)
         scored = {case.case_id: hashes[case.case_id] for case in chosen.cases}
         if seen := all_seen(exposures_of([model], chosen.cases, scored, reading)):
             text = f"{path}: {warning_of(seen, num_scored=len(scored))}"

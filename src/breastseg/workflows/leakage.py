@@ -30,6 +30,9 @@ NO_SKETCHES = (
     "Near duplicates were not looked for: the run folder has no sketches.npz, as it was made by "
     "an older version or somebody took it out. Only identical files are known again."
 )
+NO_RECORD = (
+    "The model keeps no record of the images that it was trained on: nothing could be compared."
+)
 BY_VOLUME = (
     "The data set does not name the patient of every volume: those without one are groups of their "
     "own, so that two scans of one patient may be on both sides."
@@ -94,6 +97,8 @@ def leakage_certificate(
 def _not_checked(model: Model, exposure: Exposure) -> list[str]:
     told = []
     run = model.runs[0]
+    if not run.content:
+        return [NO_RECORD]
     if run.recipe.volume is not None:
         return _not_checked_of_volumes(run, exposure)
     if exposure.num_compared + exposure.num_not_compared:

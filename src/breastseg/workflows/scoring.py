@@ -15,7 +15,7 @@ from breastseg.datasets.splits import PARTS
 from breastseg.evaluation.baselines import ALL_BACKGROUND
 from breastseg.evaluation.case_score import CaseScore
 from breastseg.evaluation.scorecard import Contender
-from breastseg.training.begun_from import told_beginning, without_record_of_images
+from breastseg.training.begun_from import told_beginning
 from breastseg.training.checkpoint import Run
 from breastseg.training.model import Model, load_model, open_model
 from breastseg.training.shipped import resolve_model
@@ -27,6 +27,7 @@ from breastseg.workflows.seen_before import (
     all_seen,
     exposures_of,
     refusal_of,
+    unknown_images,
     warning_of,
 )
 
@@ -75,7 +76,7 @@ class Scored:
         seen = all_seen(self.exposures)
         told = (f"{warning_of(seen, num_scored=len(self.cases))}.",) if seen else ()
         notices = (f"{each.path.name}: {each.notice}" for each in self.models if each.notice)
-        unknown = filter(None, map(_unknown_images, self.models))
+        unknown = filter(None, map(unknown_images, self.models))
         return (*told, *self.judge.warnings(), *unknown, *notices)
 
     @property
@@ -180,7 +181,11 @@ def _select(
             described = "its own data, each image by the fold that held it out"
     else:
         chosen = data_set.cases
-        described = "all images" if known else "all images of data that the run has not seen"
+        described = "all images"
+        if not known and unknown_images(models[0]):
+            described = "all images, which the model may have been trained on,"
+        elif not known:
+            described = "all images of data that the run has not seen"
     if not chosen:
         raise SplitError(_no_cases(models[0], data_set, split))
     exposures = exposures_of(models, chosen, hashes, reading)
@@ -229,19 +234,6 @@ def _folds(model: Model, selection: _Selection) -> dict[str, str]:
         for case in selection.cases
         if (place := testers.get(selection.sha256[case.case_id])) is not None
     }
-
-
-def _unknown_images(model: Model) -> str | None:
-    """Say of which models the images are not known, so that leakage cannot be found; else None."""
-    past = ", ".join(without_record_of_images(model.runs[0].environment))
-    name, unknown = model.path.name, "whether these are among them is not known."
-    if not model.runs[0].content:
-        return f"{name} keeps no record of the images that it was trained on: {unknown}"
-    if not past:
-        return None
-    return (
-        f"{name} began from {past}: no record is left of the images trained on there, and {unknown}"
-    )
 
 
 def _trained_on(run: Run) -> str:

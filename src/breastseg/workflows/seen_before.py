@@ -9,7 +9,7 @@ from breastseg.core.errors import SplitError
 from breastseg.datasets.cases import CaseFiles
 from breastseg.datasets.sketches import ALIKE, SAME_PICTURE, nearest, read_and_sketch
 from breastseg.datasets.splits import PARTS
-from breastseg.training.begun_from import ancestors
+from breastseg.training.begun_from import ancestors, without_record_of_images
 from breastseg.training.checkpoint import Run
 from breastseg.training.model import Model
 from breastseg.training.sketch_file import KnownPictures, read_sketches
@@ -144,6 +144,19 @@ def _exposure(
     twins = {case_id: each for case_id, each in alike.items() if _is_twin(each)}
     rest = {case_id: each for case_id, each in alike.items() if case_id not in twins}
     return Exposure(seen=seen | twins, alike=rest, num_compared=len(unknown))
+
+
+def unknown_images(model: Model) -> str | None:
+    """Say that it is not known what a model was trained on, where that is so; else None."""
+    past = ", ".join(without_record_of_images(model.runs[0].environment))
+    name, unknown = model.path.name, "whether these are among them is not known."
+    if not model.runs[0].content:
+        return f"{name} keeps no record of the images that it was trained on: {unknown}"
+    if not past:
+        return None
+    return (
+        f"{name} began from {past}: no record is left of the images trained on there, and {unknown}"
+    )
 
 
 def all_seen(exposures: Sequence[Exposure]) -> dict[str, Seen]:

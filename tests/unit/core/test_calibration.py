@@ -15,6 +15,7 @@ from breastseg.core.calibration import (
     check_temperature,
 )
 from breastseg.core.errors import InputError
+from breastseg.core.image import Area
 
 OUTER = ConformalThreshold(threshold=0.25, alpha=0.1, tolerance=0.1, num_groups=60)
 INNER = ConformalThreshold(threshold=0.75, alpha=0.1, tolerance=0.1, num_groups=70)
@@ -44,6 +45,21 @@ def test_certainty_and_a_half_stay_and_nothing_crosses_the_half(temperature):
 def test_logits_that_float32_probabilities_cannot_tell_apart_stay_apart():
     assert np.ptp(apply_temperature(np.float32([30, 60]), 1)) == 0
     assert np.ptp(apply_temperature(np.float32([30, 60]), 5)) > 0.002
+
+
+def test_a_scan_within_a_screen_has_the_bounds_of_the_scan_alone():
+    calibration = Calibration(outer=OUTER, inner=INNER, temperature=20)
+    scan = np.random.default_rng(0).uniform(0.2, 1, (1, 6, 8)).astype(np.float32)
+    screen = np.full((1, 20, 30), 0.9, np.float32)
+    area = Area(top=3, bottom=9, left=5, right=13)
+    screen[:, *area.slices] = scan
+    alone, within = calibration.bounds(scan), calibration.bounds(screen, area)
+    assert alone.abstains
+    assert within.outer_share == alone.outer_share
+    assert within.abstains
+    for ours, theirs in ((within.outer, alone.outer), (within.inner, alone.inner)):
+        np.testing.assert_array_equal(ours[:, *area.slices], theirs)
+        assert ours.sum() == theirs.sum()
 
 
 @pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf")])

@@ -88,22 +88,27 @@ def area_with(write, *corners, spatial_format=1):
 
     series = read_ultrasound(write(SCREEN, edit))
     assert np.array_equal(series.image.pixels[0], SCREEN)
-    return series.image.scan_area, series.notes
+    return series.image.scan_area
 
 
 def test_the_scan_is_what_the_regions_lie_in(write):
-    area, notes = area_with(write, (20, 10, 79, 69))
+    area = area_with(write, (20, 10, 79, 69))
     assert area == (10, 70, 20, 80)
     assert SCREEN[area.slices].shape == (60, 60)
-    assert "rows 10 to 69 and columns 20 to 79" in notes[0]
-    assert area_with(write, (20, 10, 59, 49), (30, 20, 99, 69))[0] == (10, 70, 20, 100)
-    assert area_with(write, (20, 10, 120, 95))[0] == (10, 90, 20, 120)
+    assert "Rows 10 to 69 and columns 20 to 79" in area.in_words()
+    assert area_with(write, (20, 10, 59, 49), (30, 20, 99, 69)) == (10, 70, 20, 100)
+    assert area_with(write, (20, 10, 120, 95)) == (10, 90, 20, 120)
 
 
 def test_a_region_that_is_everything_or_nothing_or_no_picture_is_no_scan_area(write):
     for corners in ((0, 0, 119, 89), (20, 10, 40, 30), (80, 60, 20, 10), (200, 200, 300, 300)):
-        assert area_with(write, corners) == (None, ())
-    assert area_with(write, (20, 10, 79, 69), spatial_format=2)[0] is None
+        assert area_with(write, corners) is None
+    assert area_with(write, (20, 10, 79, 69), spatial_format=2) is None
+
+
+def test_one_impossible_region_among_others_leaves_the_whole_picture(write):
+    for impossible in ((110, 85, 85, 75), (30, 40, 60, 20), (130, 10, 140, 20), (20, 95, 40, 99)):
+        assert area_with(write, (20, 10, 79, 69), impossible) is None
 
 
 def test_colour_becomes_luminance_as_in_a_png(write):

@@ -93,6 +93,7 @@ def test_writes_masks_measures_pictures_and_one_page(scans, run, tmp_path):
         "rows": 40,
         "columns": 60,
         "spacing_mm": None,
+        "scan_area": None,
     }
     (lesion,) = document["lesions"]
     assert lesion["area_px"] == (mask > 0).sum()
@@ -401,8 +402,13 @@ def test_on_a_screen_only_the_scan_is_searched(run, tmp_path):
     path = write_ultrasound(tmp_path / "said.dcm", **attributes)
     (found,) = go([path], run, tmp_path / "part").cases
     assert not found.lesions
-    document = (tmp_path / "part" / found.case_id / "lesions.json").read_text()
-    assert "rows 0 to 39 and columns 0 to 59" in document
+    path = tmp_path / "part" / found.case_id / "lesions.json"
+    document = json.loads(path.read_text())
+    assert "Rows 0 to 39 and columns 0 to 59" in document["notes"][-1]
+    assert document["image"].pop("scan_area") == {"top": 0, "bottom": 40, "left": 0, "right": 60}
+    path.write_text(json.dumps(document))
+    (again,) = go([tmp_path / "said.dcm"], run, tmp_path / "part").cases
+    assert not again.reused  # A result that does not say what was searched is made anew.
 
 
 def test_each_frame_and_each_picture_of_a_series_is_a_case(run, tmp_path):
