@@ -209,7 +209,7 @@ def main() -> None:
                 picture, mask = change(grey, case.reference[0] > 0)
                 cv2.imwrite(str(path), picture[..., ::-1] if picture.ndim == 3 else picture)
                 answer = model.predict(path).mask
-                score = dice(answer, mask[None])
+                score = dice(answer, mask)
                 if score is None:
                     found[name].silent.append(not answer.any())
                 else:

@@ -96,8 +96,6 @@ def ultrasound_pretrained() -> Recipe:
             noise=0.15,
             margin=0.25,
             marks=0.3,
-            doppler=0.15,
-            screen=0.2,
             lesion_free=0.1,
             inpaint=0.5,
             inpaint_beside=0.3,
