@@ -86,8 +86,8 @@ def draw_doppler(image: Square, stream: np.random.Generator) -> Square:
     if stream.random() < 0.7:
         outline = np.zeros(image.shape, np.uint8)
         cv2.polylines(outline, [corners], isClosed=True, color=1)
-        ink = np.float32(low + (high - low) * stream.uniform(0.5, 1))
-        image = np.where(outline * inside, ink, image)
+        bright = np.float32(low + (high - low) * stream.uniform(0.5, 1))
+        image = np.where(outline * inside, bright, image)
     return image
 
 
