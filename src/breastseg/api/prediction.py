@@ -51,7 +51,7 @@ class Prediction:
         cls, found: segment.Prediction, *, notes: tuple[str, ...], notice: str | None
     ) -> Self:
         """Wrap what was found in a picture."""
-        told = (*notes, *found.in_words())
+        told = (*notes, *found.image.in_words())
         return cls(lesions=found.lesions, notes=told, notice=notice, found=found)
 
     @classmethod

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32
+from jaxtyping import Bool, Float32, Float64, Int32
 
 from breastseg.core.errors import GeometryError
 
@@ -49,11 +49,14 @@ class Image:
         patient: its affine maps to millimetres in the picture.
     scan_area: the part of a picture of a screen that is the scan, where the file says so; None
         where it is all of it. Only there lesions are looked for.
+    drawn: where an otherwise grey picture is coloured, by text, calipers or Doppler; None where
+        nowhere. What lies under it is not known, and networks are shown their surroundings there.
     """
 
     pixels: Pixels
     affine: Float64[np.ndarray, "4 4"] | None = None
     scan_area: Area | None = None
+    drawn: Bool[np.ndarray, "slices rows columns"] | None = None
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:
@@ -62,6 +65,16 @@ class Image:
             return None
         along_slice, along_row, along_column = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(along_slice), float(along_row), float(along_column)
+
+    def in_words(self) -> tuple[str, ...]:
+        """Say what of the image is not searched as it is; nothing where all of it is."""
+        told = [] if self.scan_area is None else [self.scan_area.in_words()]
+        if self.drawn is not None:
+            told.append(
+                f"{self.drawn.mean():.1%} of the picture is drawn over in colour, as by calipers, "
+                "text or Doppler; the model is shown the grey around it there."
+            )
+        return tuple(told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

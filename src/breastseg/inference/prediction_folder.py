@@ -200,8 +200,8 @@ class PredictionFolder:
             files = list(document.get("files", (MASK_NAME, OVERLAY_NAME)))
             files += [MALIGNANCY_NAME] if "malignancy" in document else []
             result = CaseResult.from_document(document, reused=True)
-            # Results of before there were scan areas may be of another.
-            is_current = result.in_volume or "scan_area" in document["image"]
+            # Older results do not say what was searched, and it was not the same.
+            is_current = result.in_volume or {"scan_area", "drawn_px"} <= document["image"].keys()
         except (KeyError, TypeError, ValueError):
             return None
         if made_from != sha256:
@@ -237,7 +237,7 @@ class PredictionFolder:
         mask = prediction.mask[0].astype(np.uint8) * np.uint8(255)
         write_bytes(folder / MASK_NAME, encode_png(mask))
         write_bytes(folder / OVERLAY_NAME, overlay)
-        told = [*notes, *prediction.in_words()]
+        told = [*notes, *prediction.image.in_words()]
         document = {**self._case_document(prediction, sha256), "notes": told}
         # What an earlier call drew of another model must not stay beside this one's.
         remove_file(folder / MALIGNANCY_NAME)
@@ -264,7 +264,7 @@ class PredictionFolder:
     def _case_document(self, prediction: Prediction, sha256: str) -> Document:
         _, rows, columns = prediction.image.pixels.shape
         spacing, bounds = prediction.image.spacing_mm, prediction.bounds
-        area = prediction.image.scan_area
+        area, drawn = prediction.image.scan_area, prediction.image.drawn
         classes = {name: round(share, 4) for name, share in prediction.classes.items()}
         return {
             **self.maker.to_document(),
@@ -276,6 +276,7 @@ class PredictionFolder:
                 "columns": columns,
                 "spacing_mm": None if spacing is None else list(spacing[1:]),
                 "scan_area": None if area is None else area._asdict(),
+                "drawn_px": 0 if drawn is None else int(drawn.sum()),
             },
             "lesions": [lesion.to_document() for lesion in prediction.lesions],
             **({"classes": classes} if classes else {}),

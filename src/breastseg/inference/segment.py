@@ -58,11 +58,6 @@ class Prediction:
         """True inside any lesion."""
         return self.labels > 0
 
-    def in_words(self) -> tuple[str, ...]:
-        """Say where lesions were looked for, unless that is the whole picture."""
-        area = self.image.scan_area
-        return () if area is None else (area.in_words(),)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageAnswer:

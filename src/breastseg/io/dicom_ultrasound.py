@@ -2,12 +2,13 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
@@ -17,7 +18,7 @@ from breastseg.core.series import Series, series_case_id
 from breastseg.io.dicom_files import ULTRASOUND, read_header, refusing_malformed
 from breastseg.io.dicom_pixels import decode_frame, transfer_syntax_of
 from breastseg.io.pydicom_silence import pydicom_silenced
-from breastseg.io.raster import Luminance, luminance
+from breastseg.io.raster import Colours, Luminance, Mask, drawn_over, luminance
 
 # DICOM PS3.3, section C.8.5.5.1: RegionSpatialFormat 2D, PhysicalUnits centimetres.
 _TWO_DIMENSIONAL = 1
@@ -33,6 +34,8 @@ _CORNERS = (
 _SMALLEST_AREA = 32
 # Calibrations are written with six digits or more.
 _SAME_SIZE = 1e-3
+
+Frame = tuple[Luminance, Mask | None]
 
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _PALETTE = "PALETTE COLOR"
@@ -66,14 +69,15 @@ def _read(path: Path, header: Dataset, frame: int | None) -> Series:
         found = f"expected ultrasound, found {header.SOPClassUID.name} of modality '{modality}'"
         raise ScanError(ScanFault.MODALITY, path, found)
     numbers = range(num_frames(header)) if frame is None else [frame]
-    pixels = np.stack([_read_frame(path, header, number) for number in numbers])
+    frames = [_read_frame(path, header, number) for number in numbers]
+    pixels = np.stack([grey for grey, _ in frames])
     size, notes = _pixel_size(header)
     area = _scan_area(header, pixels.shape[1:])
     affine = None if size is None else _picture_affine(*size)
     return Series(
         case_id=series_case_id(str(header.SeriesInstanceUID), "US"),
         modality="US",
-        image=Image(pixels=pixels, affine=affine, scan_area=area),
+        image=Image(pixels=pixels, affine=affine, scan_area=area, drawn=_drawn(frames)),
         series_instance_uid=str(header.SeriesInstanceUID),
         study_instance_uid=str(header.get("StudyInstanceUID", "")),
         instance_paths=(path,),
@@ -109,7 +113,16 @@ def num_frames(header: Dataset) -> int:
         return 1
 
 
-def _read_frame(path: Path, header: Dataset, number: int) -> Luminance:
+def _drawn(frames: Sequence[Frame]) -> Bool[np.ndarray, "slices rows columns"] | None:
+    if all(drawn is None for _, drawn in frames):
+        return None
+    return np.stack(
+        [np.zeros(grey.shape, bool) if drawn is None else drawn for grey, drawn in frames]
+    )
+
+
+def _read_frame(path: Path, header: Dataset, number: int) -> Frame:
+    """Return the luminance of a frame, and where it is coloured, see drawn_over."""
     kind = str(header.get("PhotometricInterpretation", ""))
     if not header.get("Rows") or not header.get("Columns"):
         raise ScanError(ScanFault.NO_PIXELS, path, "expected Rows and Columns above 0")
@@ -118,15 +131,16 @@ def _read_frame(path: Path, header: Dataset, number: int) -> Luminance:
         raise ScanError(ScanFault.PHOTOMETRY, path, found)
     stored = decode_frame(path, number, transfer_syntax_of(header), raw=False)
     if kind == _PALETTE:
-        return luminance(_through_palette(path, header, stored))
+        stored = _through_palette(path, header, stored)
     if kind in _GREY:
         grey = stored.astype(np.float32)
         top = float(2 ** int(header.BitsStored) - 1)
-        return np.asarray(top - grey if kind == "MONOCHROME1" else grey)
-    return luminance(stored.astype(np.float32))
+        return np.asarray(top - grey if kind == "MONOCHROME1" else grey), None
+    drawn = drawn_over(stored) if stored.dtype == np.uint8 else None
+    return luminance(stored.astype(np.float32)), drawn
 
 
-def _through_palette(path: Path, header: Dataset, stored: np.ndarray) -> np.ndarray:
+def _through_palette(path: Path, header: Dataset, stored: np.ndarray) -> Colours:
     """Return red, green and blue of 0 to 255; palettes often have 16 bits where 8 are shown."""
     try:
         colours = apply_color_lut(stored, header)
@@ -135,7 +149,7 @@ def _through_palette(path: Path, header: Dataset, stored: np.ndarray) -> np.ndar
         raise ScanError(ScanFault.PHOTOMETRY, path, found) from None
     if colours.dtype == np.uint16:
         colours = colours >> 8
-    return np.asarray(colours[..., :3], np.float32)
+    return np.asarray(colours[..., :3], np.uint8)
 
 
 def _picture_affine(row_mm: float, column_mm: float) -> Float64[np.ndarray, "4 4"]:

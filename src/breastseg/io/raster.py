@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
@@ -17,9 +19,18 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 Luminance = Float32[np.ndarray, "rows columns"]
 Grey = Float32[np.ndarray, "..."]
 Mask = Bool[np.ndarray, "rows columns"]
+Colours = UInt8[np.ndarray, "rows columns 3"]
+Read = TypeVar("Read")
 
 # What Pillow raises for damaged files; TypeError for TIFF tags of a wrong type.
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, Pillow.DecompressionBombError)
+
+# Difference between the largest and the smallest of red, green and blue, of 0 to 255: from which
+# a pixel is coloured for certain, and that of the fringe around it.
+_COLOUR_SPREAD, _FRINGE_SPREAD = 48, 24
+# What JPEG leaves of grey: this difference, and this share of the largest. A tint whose brightest
+# pixels count as coloured has a larger share. Darker pixels do not tell one from the other.
+_GREY_SPREAD, _GREY_SHARE, _LIT = 6, 0.06, 64
 
 # Rec. ITU-R BT.601-7, section 2.5.1, as in Pillow's own conversion to grey.
 _RED_GREEN_BLUE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -39,6 +50,17 @@ def read_luminance(path: Path) -> Luminance:
     Raises:
         ImageFileError: missing, truncated, no picture, several pages, or not finite.
     """
+    return _finite(path, _read(path, _to_grey))
+
+
+def _finite(path: Path, grey: Luminance) -> Luminance:
+    if not np.isfinite(grey).all():
+        raise ImageFileError(f"{path}: grey values must be finite, found NaN or infinity.")
+    return grey
+
+
+def _read(path: Path, how: Callable[[Pillow.Image], Read]) -> Read:
+    """Return what `how` makes of the picture in a file, its turn obeyed; errors of the readers."""
     try:
         with Pillow.open(path) as file:
             if getattr(file, "n_frames", 1) > 1:
@@ -46,31 +68,30 @@ def read_luminance(path: Path) -> Luminance:
                     f"{path}: expected one picture, found {getattr(file, 'n_frames', 0)} pages. "
                     "Save each page as a file of its own."
                 )
-            grey = _to_grey(ImageOps.exif_transpose(file))
+            return how(ImageOps.exif_transpose(file))
     except ImageFileError:
         raise
     except _PILLOW_ERRORS as error:
         raise ImageFileError(_unreadable(path, error)) from None
-    if not np.isfinite(grey).all():
-        raise ImageFileError(f"{path}: grey values must be finite, found NaN or infinity.")
-    return grey
 
 
-def read_colours(path: Path) -> UInt8[np.ndarray, "rows columns 3"] | None:
+def read_colours(path: Path) -> Colours | None:
     """Read red, green and blue of a picture, 0 to 255, over black; None where it is stored grey.
 
     Raises:
         ImageFileError: missing, truncated or no picture.
     """
-    try:
-        with Pillow.open(path) as file:
-            if file.mode in ("1", "L", "LA", "La", "I", "F") or file.mode.startswith("I;16"):
-                return None
-            picture = ImageOps.exif_transpose(file).convert("RGBA")
-    except _PILLOW_ERRORS as error:
-        raise ImageFileError(_unreadable(path, error)) from None
-    black = Pillow.new("RGBA", picture.size, (0, 0, 0, 255))
-    return np.asarray(Pillow.alpha_composite(black, picture).convert("RGB"))
+    return _read(path, _colours)
+
+
+def _colours(picture: Pillow.Image) -> Colours | None:
+    if picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;16"):
+        return None
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return np.asarray(picture)
+    over = picture.convert("RGBA")
+    black = Pillow.new("RGBA", over.size, (0, 0, 0, 255))
+    return np.asarray(Pillow.alpha_composite(black, over).convert("RGB"))
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -101,6 +122,27 @@ def luminance(colours: Float32[np.ndarray, "rows columns 3"]) -> Luminance:
     return np.rint(colours @ _RED_GREEN_BLUE).astype(np.float32)
 
 
+def drawn_over(colours: Colours) -> Mask | None:
+    """Return where a grey picture is coloured: text, calipers, Doppler.
+
+    None where nowhere, and where half of what is bright has a colour: that is a tint.
+
+    >>> picture = np.full((4, 4, 3), 90, np.uint8)
+    >>> picture[1, 2] = (255, 255, 0)
+    >>> np.argwhere(drawn_over(picture)).tolist(), drawn_over(picture[2:])
+    ([[1, 2]], None)
+    """
+    red, green, blue = np.moveaxis(colours, 2, 0)
+    highest = np.maximum(np.maximum(red, green), blue)
+    spread = highest - np.minimum(np.minimum(red, green), blue)
+    if not (spread >= _COLOUR_SPREAD).any():
+        return None
+    grey = (spread <= _GREY_SPREAD + _GREY_SHARE * highest)[highest >= _LIT]
+    if np.count_nonzero(grey) < max(1, grey.size / 2):
+        return None
+    return np.asarray(spread >= _FRINGE_SPREAD)
+
+
 def _unreadable(path: Path, error: Exception) -> str:
     if not path.is_file():
         return f"{path}: expected a picture, but there is no such file."
@@ -122,10 +164,14 @@ def _unreadable(path: Path, error: Exception) -> str:
 def read_image(path: Path) -> Image:
     """Read a picture as an image of one slice, without a spacing: such files have none.
 
+    Where a grey picture is coloured, the image says so.
+
     Raises:
         ImageFileError: see read_luminance.
     """
-    return Image(pixels=read_luminance(path)[None])
+    pixels, colours = _read(path, lambda picture: (_to_grey(picture), _colours(picture)))
+    drawn = None if colours is None else drawn_over(colours)
+    return Image(pixels=_finite(path, pixels)[None], drawn=None if drawn is None else drawn[None])
 
 
 def file_sha256(path: Path) -> str:

@@ -119,12 +119,25 @@ def prepare_image(
 ) -> tuple[Float32[np.ndarray, "1 size size"], Letterbox]:
     """Return the network's input for a 2D image and the way back to its grid.
 
-    The scan, without the screen around it, is standardised first; padding is 0, its mean.
+    The scan, without the screen around it, is standardised first; padding is 0, its mean. What is
+    drawn over it in colour takes the grey of its surroundings.
     """
     rows, columns = image.pixels.shape[1:]
     letterbox = Letterbox.fit((rows, columns), preprocessing.size, image.scan_area)
-    scan = image.pixels[0][letterbox.area.slices]
+    drawn = None if image.drawn is None else image.drawn[0]
+    scan = _painted_over(image.pixels[0], drawn)[letterbox.area.slices]
     return letterbox.fill(standardise(scan))[None], letterbox
+
+
+def _painted_over(pixels: Plane, drawn: Bool[np.ndarray, "rows columns"] | None) -> Plane:
+    """Paint what is drawn, and two pixels around it, with the grey of its surroundings.
+
+    Source: Telea 2004, An image inpainting technique based on the fast marching method.
+    """
+    if drawn is None:
+        return pixels
+    around = cv2.dilate(drawn.astype(np.uint8), np.ones((5, 5), np.uint8))
+    return np.asarray(cv2.inpaint(pixels, around, 3, cv2.INPAINT_TELEA), np.float32)
 
 
 def pad_to_stride(

@@ -183,7 +183,7 @@ def _select(
         chosen = data_set.cases
         described = "all images"
         if not known and unknown_images(models[0]):
-            described = "all images, which the model may have been trained on,"
+            described = "all images (which of them the model has seen is not known)"
         elif not known:
             described = "all images of data that the run has not seen"
     if not chosen:
@@ -246,7 +246,7 @@ def _details(
     model: Model, data_set: DataSet, selection: _Selection, method: str, threshold: float | None
 ) -> dict[str, str]:
     run = model.runs[0]
-    split = f"by {run.split.method}"
+    split = f"by {run.split.method}" if run.content else "not recorded"
     thresholds = [threshold] if threshold else [run.operating_threshold for run in model.runs]
     if model.is_ensemble:
         split = f"{len(model.runs)} folds by {run.split.dealt_by}"

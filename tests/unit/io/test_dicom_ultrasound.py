@@ -125,6 +125,24 @@ def test_colour_becomes_luminance_as_in_a_png(write):
     )
 
 
+def test_colour_on_grey_frames_is_known_frame_by_frame(write):
+    frames = np.repeat(np.full((2, 40, 50, 1), 100, np.uint8), 3, axis=3)
+    frames[1, 5:9, 7:20] = (220, 40, 20)
+
+    def edit(dataset):
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "RGB"
+        dataset.PlanarConfiguration, dataset.Rows, dataset.Columns = 0, 40, 50
+        dataset.NumberOfFrames = 2
+
+    path = write(frames, edit)
+    expected = np.zeros((2, 40, 50), bool)
+    expected[1, 5:9, 7:20] = True
+    np.testing.assert_array_equal(read_ultrasound(path).image.drawn, expected)
+    np.testing.assert_array_equal(read_ultrasound(path, 1).image.drawn, expected[1:])
+    assert read_ultrasound(path, 0).image.drawn is None
+    assert read_ultrasound(write()).image.drawn is None
+
+
 def test_a_palette_of_16_bits_becomes_luminance(write):
     def edit(dataset):
         dataset.PhotometricInterpretation = "PALETTE COLOR"

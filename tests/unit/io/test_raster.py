@@ -278,6 +278,43 @@ def test_colours_are_read_over_black_and_grey_pictures_have_none(tmp_path):
     assert read[0, 0].tolist() == [0, 0, 0]
 
 
+def bright_scan():
+    """Return the grey values of a scan, most of them dark."""
+    return np.random.default_rng(5).gamma(2, 30, (60, 80)).clip(0, 255)
+
+
+def in_colours(grey, shares=(1, 1, 1)):
+    return (grey[..., None] * np.array(shares)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 0), (0, 255, 0), (220, 40, 20), (20, 60, 220)])
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_colour_on_a_grey_picture_is_known_and_the_grey_is_not(tmp_path, colour, ending):
+    colours = in_colours(bright_scan())
+    colours[20:32, 30:50] = colour
+    path = tmp_path / f"a{ending}"
+    Image.fromarray(colours).save(path, quality=90)
+    (drawn,) = read_image(path).drawn
+    assert drawn[20:32, 30:50].all()
+    drawn[16:36, 26:54] = False
+    assert not drawn.any()
+
+
+@pytest.mark.parametrize(
+    "shares", [(1, 1, 1), (1, 0.82, 0.6), (0.6, 0.8, 1), (1, 0.9, 0.8), (0.75, 1, 1), (1, 1, 0.8)]
+)
+def test_a_grey_or_tinted_picture_is_not_drawn_over(tmp_path, shares):
+    for darkness in (1, 2, 3):
+        colours = in_colours(255 * (bright_scan() / 255) ** darkness, shares)
+        Image.fromarray(colours).save(tmp_path / "a.png")
+        assert read_image(tmp_path / "a.png").drawn is None
+
+
+def test_a_picture_that_is_stored_grey_is_not_drawn_over(tmp_path):
+    Image.fromarray(bright_scan().astype(np.uint8)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").drawn is None
+
+
 def test_colours_of_no_picture_are_refused(tmp_path):
     (tmp_path / "a.png").write_text("text")
     with pytest.raises(ImageFileError, match="holds text"):

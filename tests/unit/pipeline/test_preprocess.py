@@ -157,6 +157,23 @@ def test_padding_to_the_stride_adds_as_little_as_possible_behind_the_image(rows,
     assert padded.sum() == images.sum()
 
 
+def test_what_is_drawn_in_colour_takes_the_grey_around_it():
+    """Of a smooth picture little is left of marks; without them nothing changes."""
+    rows, columns = np.mgrid[:64, :64].astype(np.float32)
+    smooth = 40 + rows + 2 * columns
+    drawn = np.zeros((64, 64), bool)
+    drawn[20:24, 10:50] = drawn[30:50, 30:34] = True
+    marked = np.where(drawn, np.float32(255), smooth)
+    expected, _ = prepare_image(Image(pixels=smooth[None]), Preprocessing(size=64))
+    prepared, _ = prepare_image(
+        Image(pixels=marked[None], drawn=drawn[None]), Preprocessing(size=64)
+    )
+    assert np.abs(prepared - expected).max() < 0.3
+    unmended, _ = prepare_image(Image(pixels=marked[None]), Preprocessing(size=64))
+    assert np.abs(unmended - expected).max() > 1
+    assert marked[22, 20] == 255
+
+
 def test_the_screen_around_a_scan_is_left_out_and_comes_back_as_told():
     """What is prepared of a scan on a screen is what is prepared of the scan alone."""
     screen = np.random.default_rng(4).uniform(0, 255, (90, 120)).astype(np.float32)

@@ -94,6 +94,7 @@ def test_writes_masks_measures_pictures_and_one_page(scans, run, tmp_path):
         "columns": 60,
         "spacing_mm": None,
         "scan_area": None,
+        "drawn_px": 0,
     }
     (lesion,) = document["lesions"]
     assert lesion["area_px"] == (mask > 0).sum()
@@ -409,6 +410,25 @@ def test_on_a_screen_only_the_scan_is_searched(run, tmp_path):
     path.write_text(json.dumps(document))
     (again,) = go([tmp_path / "said.dcm"], run, tmp_path / "part").cases
     assert not again.reused  # A result that does not say what was searched is made anew.
+
+
+def test_a_bright_mark_in_colour_is_no_lesion(run, tmp_path):
+    """The model finds what is bright; what is drawn in yellow it is not shown, and that is told."""
+    grey = np.full((60, 90, 3), 70, np.uint8)
+    grey[10:16, 30:60] = grey[35:50, 10:25] = 235
+    colour = grey.copy()
+    colour[10:16, 30:60] = (255, 255, 0)
+    for name, pixels in (("grey", grey), ("colour", colour)):
+        Pillow.fromarray(pixels).save(tmp_path / f"{name}.png")
+    coloured, plain = go(
+        [tmp_path / "colour.png", tmp_path / "grey.png"], run, tmp_path / "o"
+    ).cases
+    assert len(plain.lesions) == 2
+    assert not plain.notes
+    assert len(coloured.lesions) == 1
+    assert "3.3% of the picture is drawn over in colour" in coloured.notes[0]
+    document = json.loads((tmp_path / "o" / "colour" / "lesions.json").read_text())
+    assert document["image"]["drawn_px"] == 6 * 30
 
 
 def test_each_frame_and_each_picture_of_a_series_is_a_case(run, tmp_path):
