@@ -14,7 +14,7 @@ export MPLBACKEND := Agg
 
 help:
 	@echo "make demo    the models that ship, on phantoms; training in both frameworks: about 2 minutes"
-	@echo "make test    make check, then the tests: about 13 minutes"
+	@echo "make test    make check, then the tests: 13 to 17 minutes"
 	@echo "make test-dicom  DICOM results against dciodvfy, dcmqi, PixelMed and Orthanc, where installed"
 	@echo "make check   format, lint, types, import rules, docs"
 	@echo "make format  mend format and lint where that is safe"

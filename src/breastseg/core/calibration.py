@@ -177,16 +177,13 @@ class Calibration:
             area: where lesions are looked for, see Image.scan_area; what lies around it is in no
                 mask and counts for nothing.
         """
-        searched = np.ones(probability.shape, bool)
-        if area is not None:
-            searched[:] = False
-            searched[:, *area.slices] = True
+        inside = (slice(None), *(area.slices if area else ()))
         outer = inner = share = None
         if self.outer is not None and self.outer.threshold is not None:
-            outer = searched & (probability >= np.float32(self.outer.threshold))
-            share = float(np.mean(outer[searched]))
+            outer = _only(inside, probability >= np.float32(self.outer.threshold))
+            share = float(np.mean(outer[inside]))
         if self.inner is not None and self.inner.threshold is not None:
-            inner = searched & (probability > np.float32(self.inner.threshold))
+            inner = _only(inside, probability > np.float32(self.inner.threshold))
         abstains = share is not None and share > self.abstain_above
         return Bounds(outer=outer, inner=inner, outer_share=share, abstains=abstains)
 
@@ -227,6 +224,13 @@ class Calibration:
                 f"{source}: expected the fields of a calibration, but {type(error).__name__}: "
                 f"{error}. Take the file from a backup."
             ) from None
+
+
+def _only(inside: tuple[slice, ...], mask: Mask) -> Mask:
+    """Return a mask without what lies outside."""
+    kept = np.zeros_like(mask)
+    kept[inside] = mask[inside]
+    return kept
 
 
 def apply_temperature(logits: Any, temperature: float) -> Values:
