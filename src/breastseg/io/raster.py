@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 from PIL import Image as Pillow
@@ -244,6 +245,10 @@ def encode_jpeg(pixels: UInt8[np.ndarray, "rows columns 3"], *, quality: int = 7
 
 def encode_png(pixels: UInt8[np.ndarray, "rows columns *channels"]) -> bytes:
     """Return a PNG file of grey (rows, columns) or colour (rows, columns, 3) pixels."""
+    if pixels.ndim == 3:
+        # One filter for all rows: half the time of Pillow, which tries five; a tenth more bytes.
+        how = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG, cv2.IMWRITE_PNG_COMPRESSION, 2]
+        return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), how)[1].tobytes()
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
