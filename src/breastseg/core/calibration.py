@@ -180,10 +180,12 @@ class Calibration:
         inside = (slice(None), *(area.slices if area else ()))
         outer = inner = share = None
         if self.outer is not None and self.outer.threshold is not None:
-            outer = _only(inside, probability >= np.float32(self.outer.threshold))
+            outer = np.zeros(probability.shape, bool)
+            outer[inside] = probability[inside] >= np.float32(self.outer.threshold)
             share = float(np.mean(outer[inside]))
         if self.inner is not None and self.inner.threshold is not None:
-            inner = _only(inside, probability > np.float32(self.inner.threshold))
+            inner = np.zeros(probability.shape, bool)
+            inner[inside] = probability[inside] > np.float32(self.inner.threshold)
         abstains = share is not None and share > self.abstain_above
         return Bounds(outer=outer, inner=inner, outer_share=share, abstains=abstains)
 
@@ -224,13 +226,6 @@ class Calibration:
                 f"{source}: expected the fields of a calibration, but {type(error).__name__}: "
                 f"{error}. Take the file from a backup."
             ) from None
-
-
-def _only(inside: tuple[slice, ...], mask: Mask) -> Mask:
-    """Return a mask without what lies outside."""
-    kept = np.zeros_like(mask)
-    kept[inside] = mask[inside]
-    return kept
 
 
 def apply_temperature(logits: Any, temperature: float) -> Values:

@@ -20,18 +20,18 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 Luminance = Float32[np.ndarray, "rows columns"]
 Grey = Float32[np.ndarray, "..."]
 Mask = Bool[np.ndarray, "rows columns"]
+Bytes = UInt8[np.ndarray, "rows columns"]
 Colours = UInt8[np.ndarray, "rows columns 3"]
 Read = TypeVar("Read")
 
 # What Pillow raises for damaged files; TypeError for TIFF tags of a wrong type.
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, Pillow.DecompressionBombError)
 
-# Difference between the largest and the smallest of red, green and blue, of 0 to 255: from which
-# a pixel is coloured for certain, and that of the fringe around it.
-_COLOUR_SPREAD, _FRINGE_SPREAD = 48, 24
-# What JPEG leaves of grey: this difference, and this share of the largest. A tint whose brightest
-# pixels count as coloured has a larger share. Darker pixels do not tell one from the other.
-_GREY_SPREAD, _GREY_SHARE, _LIT = 6, 0.06, 64
+# The chroma from which a pixel is coloured for certain, and that of the fringe around it.
+_COLOUR_CHROMA, _FRINGE_CHROMA = 48, 24
+# What JPEG leaves of grey: this chroma, and this share of the brightest of red, green and blue. A
+# tint whose brightest pixels count as coloured has more. Darker pixels do not tell it from grey.
+_GREY_CHROMA, _GREY_SHARE, _LIT = 6, 0.06, 64
 
 # Rec. ITU-R BT.601-7, section 2.5.1, as in Pillow's own conversion to grey.
 _RED_GREEN_BLUE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -76,13 +76,17 @@ def _read(path: Path, how: Callable[[Pillow.Image], Read]) -> Read:
         raise ImageFileError(_unreadable(path, error)) from None
 
 
-def read_colours(path: Path) -> Colours | None:
-    """Read red, green and blue of a picture, 0 to 255, over black; None where it is stored grey.
+def read_grey_and_colours(path: Path) -> tuple[Luminance, Colours | None]:
+    """Read a picture as read_luminance does, and its red, green and blue, 0 to 255, over black.
+
+    Returns:
+        Its grey values; its colours, or None where it is stored grey.
 
     Raises:
-        ImageFileError: missing, truncated or no picture.
+        ImageFileError: see read_luminance.
     """
-    return _read(path, _colours)
+    grey, colours = _read(path, lambda picture: (_to_grey(picture), _colours(picture)))
+    return _finite(path, grey), colours
 
 
 def _colours(picture: Pillow.Image) -> Colours | None:
@@ -133,15 +137,20 @@ def drawn_over(colours: Colours) -> Mask | None:
     >>> np.argwhere(drawn_over(picture)).tolist(), drawn_over(picture[2:])
     ([[1, 2]], None)
     """
-    red, green, blue = np.moveaxis(colours, 2, 0)
-    highest = np.maximum(np.maximum(red, green), blue)
-    spread = highest - np.minimum(np.minimum(red, green), blue)
-    if not (spread >= _COLOUR_SPREAD).any():
+    highest, chroma = highest_and_chroma(colours)
+    if not (chroma >= _COLOUR_CHROMA).any():
         return None
-    grey = (spread <= _GREY_SPREAD + _GREY_SHARE * highest)[highest >= _LIT]
+    grey = (chroma <= _GREY_CHROMA + _GREY_SHARE * highest)[highest >= _LIT]
     if np.count_nonzero(grey) < max(1, grey.size / 2):
         return None
-    return np.asarray(spread >= _FRINGE_SPREAD)
+    return np.asarray(chroma >= _FRINGE_CHROMA)
+
+
+def highest_and_chroma(colours: Colours) -> tuple[Bytes, Bytes]:
+    """Return the largest of red, green and blue, and by how much it exceeds the smallest."""
+    red, green, blue = np.moveaxis(colours, 2, 0)
+    highest = np.maximum(np.maximum(red, green), blue)
+    return highest, highest - np.minimum(np.minimum(red, green), blue)
 
 
 def _unreadable(path: Path, error: Exception) -> str:
@@ -170,9 +179,9 @@ def read_image(path: Path) -> Image:
     Raises:
         ImageFileError: see read_luminance.
     """
-    pixels, colours = _read(path, lambda picture: (_to_grey(picture), _colours(picture)))
+    grey, colours = read_grey_and_colours(path)
     drawn = None if colours is None else drawn_over(colours)
-    return Image(pixels=_finite(path, pixels)[None], drawn=None if drawn is None else drawn[None])
+    return Image(pixels=grey[None], drawn=None if drawn is None else drawn[None])
 
 
 def file_sha256(path: Path) -> str:

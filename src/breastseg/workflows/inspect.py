@@ -7,7 +7,7 @@ from breastseg.core.errors import InputError
 from breastseg.datasets.cases import CaseFiles, read_case
 from breastseg.datasets.inspection.inspection import Inspection, inspect_data
 from breastseg.io.atomic import write_json, write_text
-from breastseg.io.raster import read_colours, read_luminance
+from breastseg.io.raster import read_grey_and_colours
 from breastseg.report.inspection import Thumbnail, inspection_page
 from breastseg.report.overlays import Mask, thumbnail_jpeg
 from breastseg.report.rendering import data_uri
@@ -55,7 +55,7 @@ def _thumbnail(files: CaseFiles) -> Thumbnail:
     """Read a case again for its picture; a wrong mask is left out."""
     picture = None
     try:
-        pixels, colours = read_luminance(files.image_path), read_colours(files.image_path)
+        pixels, colours = read_grey_and_colours(files.image_path)
         picture = data_uri(thumbnail_jpeg(pixels, _mask(files), colours=colours), "jpeg")
     except InputError:
         log.debug("%s has no thumbnail", files.image_path)

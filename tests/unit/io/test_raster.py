@@ -12,7 +12,7 @@ from breastseg.io.raster import (
     _values,
     encode_png,
     is_raster,
-    read_colours,
+    read_grey_and_colours,
     read_image,
     read_luminance,
     read_mask,
@@ -267,12 +267,12 @@ def test_named_lesion_values_are_all_lesion_and_others_are_refused(tmp_path):
 def test_colours_are_read_over_black_and_grey_pictures_have_none(tmp_path):
     grey = np.full((4, 5), 90, np.uint8)
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    assert read_colours(tmp_path / "grey.png") is None
+    assert read_grey_and_colours(tmp_path / "grey.png")[1] is None
     colours = np.zeros((4, 5, 4), np.uint8)
     colours[..., 0], colours[..., 3] = 200, 255
     colours[0, 0, 3] = 0
     Image.fromarray(colours).save(tmp_path / "colour.png")
-    read = read_colours(tmp_path / "colour.png")
+    _, read = read_grey_and_colours(tmp_path / "colour.png")
     assert read.shape == (4, 5, 3)
     assert read[1, 1].tolist() == [200, 0, 0]
     assert read[0, 0].tolist() == [0, 0, 0]
@@ -318,7 +318,7 @@ def test_a_picture_that_is_stored_grey_is_not_drawn_over(tmp_path):
 def test_colours_of_no_picture_are_refused(tmp_path):
     (tmp_path / "a.png").write_text("text")
     with pytest.raises(ImageFileError, match="holds text"):
-        read_colours(tmp_path / "a.png")
+        read_grey_and_colours(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("values", [[0, 255], [0, 3, 7], [0, 0.5], [0, 65535], [-1, 4]])

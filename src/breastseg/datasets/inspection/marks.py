@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Bool, Float32, Int
+
+from breastseg.io.raster import Bytes, Colours, highest_and_chroma
 
 # Half the length of a caliper's strokes; shorter ones are those of reduced pictures.
 _ARMS = (4, 6, 9, 13)
@@ -26,7 +28,7 @@ _MIN_LETTERS = 3
 _NEXT_LINE = 2.5
 """Letters of a line too short to be known as text are as far away, in heights of letters."""
 
-# Chroma is the largest minus the smallest of red, green and blue.
+# See highest_and_chroma.
 _MIN_CHROMA = 30
 _FLOW_CHROMA = 60
 _BOX_CHROMA = 16
@@ -35,8 +37,6 @@ _MIN_FLOW = 12
 _BOX_SIDE = 0.15
 
 Grey = Float32[np.ndarray, "rows columns"]
-Bytes = UInt8[np.ndarray, "rows columns"]
-Colours = UInt8[np.ndarray, "rows columns 3"]
 Boxes = Int[np.ndarray, "boxes 4"]
 
 
@@ -170,7 +170,7 @@ def _inside(cross: tuple[float, float], row: Boxes) -> bool:
 
 def _colour(colours: Colours) -> tuple[bool, bool, float]:
     """Return whether there is colour, whether it is Doppler, and the share of coloured pixels."""
-    chroma = colours.max(axis=2) - colours.min(axis=2)
+    _, chroma = highest_and_chroma(colours)
     num_coloured = int(np.count_nonzero(chroma >= _MIN_CHROMA))
     is_doppler = _has_flow(colours, chroma) or _has_box(chroma)
     return num_coloured >= _MIN_COLOURED, is_doppler, num_coloured / chroma.size

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from breastseg.datasets.inspection.findings import Finding
-from breastseg.datasets.inspection.marks import Colours, Marks, find_marks
+from breastseg.datasets.inspection.marks import Marks, find_marks
+from breastseg.io.raster import Colours
 
 Grey = Float32[np.ndarray, "rows columns"]
 

@@ -9,14 +9,15 @@ from breastseg.datasets.inspection.findings import Finding
 from breastseg.datasets.inspection.masks import MaskFacts, inspect_masks
 from breastseg.datasets.inspection.pictures import PictureFacts, describe_picture
 from breastseg.datasets.signatures import Signature, signature_of
-from breastseg.io.raster import file_sha256, read_colours, read_image
+from breastseg.io.raster import file_sha256, read_grey_and_colours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One case. picture, signature, sha256: None where the image cannot be read.
 
-    mask: None where there is none, or a wrong one. spacing_mm: of (row, column), if known.
+    mask: None where there is none, or a wrong one. spacing_mm: of (row, column); picture
+    files do not say it.
     """
 
     files: CaseFiles
@@ -50,20 +51,17 @@ class Record:
 def inspect_case(files: CaseFiles) -> Record:
     """Read a case and note what is wrong with it; nothing stops it."""
     try:
-        image = read_image(files.image_path)
-        colours = read_colours(files.image_path)
+        grey, colours = read_grey_and_colours(files.image_path)
         sha256 = file_sha256(files.image_path)
     except ImageFileError as error:
         mask, findings = inspect_masks(files, None)
         unreadable = Finding(code="image-unreadable", cases=(files.case_id,), message=str(error))
         return Record(files=files, mask=mask, findings=(unreadable, *findings))
-    grey = image.pixels[0]
     picture = describe_picture(grey, colours)
     mask, findings = inspect_masks(files, (picture.num_rows, picture.num_columns))
     return Record(
         files=files,
         picture=picture,
-        spacing_mm=None if image.spacing_mm is None else image.spacing_mm[1:],
         mask=mask,
         signature=signature_of(grey),
         sha256=sha256,
